@@ -1,0 +1,105 @@
+# The ways to build, run and test Tollhouse. `make help` lists them from the comments behind the targets.
+# Every TOLLHOUSE_ variable of the environment is honoured: TOLLHOUSE_PORT=9400 make up
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+VENV := .venv
+PY := $(VENV)/bin/python
+LOCK := $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header
+SIGTERM := 15
+
+# The first Python that is new enough; PYTHON=/path/to/python chooses another.
+PYTHON ?= $(shell for one in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$one -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$one && break; done)
+ARGS ?=
+N ?= 1000
+SEED ?=
+TESTS ?= tests
+
+# Installs Debian package $(1): by itself as root on Debian, else by one line that says what to run.
+define debian
+if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	echo "Installing $(1) (once)"; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get install -y -qq --no-install-recommends $(1) >/dev/null 2>&1 || \
+	{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $(1) >/dev/null; }; \
+else \
+	echo "error: $(1) is missing; install it with: sudo apt-get install -y $(1)" >&2; exit 1; \
+fi
+endef
+
+# Installs the locked packages of $(1), naming each as it comes.
+define install
+echo "Installing the packages of $(1)"; \
+$(PY) -m pip install --disable-pip-version-check --require-hashes --no-deps -r $(1) \
+	| sed -un 's/^Collecting \([^ ;=]*\)==\([^ ;]*\).*/  \1 \2/p'
+endef
+
+.PHONY: help
+help: ## List these targets
+	@sed -nE 's/^([a-z][a-z-]*):.*## (.*)/  \1\t\2/p' Makefile | expand -t 14
+
+.PHONY: up
+up: $(VENV)/.installed ## Set everything up and start it in the foreground; Ctrl-C stops it; ARGS="--port 9400"
+	@exec $(PY) -I -S src/tollhouse/store/tether.py $(SIGTERM) $$PPID -1 -1 $(VENV)/bin/tollhouse up $(ARGS)
+
+.PHONY: test
+test: $(VENV)/.installed-dev chromium ## Set everything up and run every test but the long ones; TESTS=tests/ground ARGS=-x
+	@exec $(PY) -m pytest -n auto -m "not full" $(TESTS) $(ARGS)
+
+.PHONY: test-full
+test-full: $(VENV)/.installed-dev chromium ## Run every test, the long ones too
+	@exec $(PY) -m pytest -n auto $(TESTS) $(ARGS)
+
+.PHONY: check
+check: $(VENV)/.installed-dev ## Check style, types, floors and the rules of the house
+	@$(VENV)/bin/ruff check src tests
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+	@exec $(PY) -m pytest -q tests/house
+
+.PHONY: sim
+sim: $(VENV)/.installed-dev ## Simulate worlds full of failures: N=1000 of them, or repeat the one of SEED=
+	@exec $(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--worlds $(N)) $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.installed-dev ## Measure complete payments on this machine; writes bench/results/latest.json
+	@exec $(PY) -m bench $(ARGS)
+
+.PHONY: docs
+docs: $(VENV)/.installed-dev ## Run every example of the README and the documents
+	@exec $(PY) -m pytest tests/docs $(ARGS)
+
+.PHONY: lock
+lock: $(VENV)/.installed-dev ## Write the lock files anew from pyproject.toml; ARGS=--upgrade takes newer versions
+	@$(PY) -m pip install --quiet --disable-pip-version-check uv
+	@$(LOCK) --group build pyproject.toml -o requirements.lock $(ARGS)
+	@$(LOCK) --group dev pyproject.toml -o requirements-dev.lock $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what these targets made; data in .tollhouse stay
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
+	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PY):
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is missing; install it with: apt-get install -y python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		$(call debian,$(shell $(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')); }
+	@echo "Making a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+
+$(VENV)/.installed: requirements.lock pyproject.toml | $(PY)
+	@$(call install,requirements.lock)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	@$(call install,requirements-dev.lock)
+	@touch $@
+
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || { $(call debian,chromium); }

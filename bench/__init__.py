@@ -1,0 +1,1 @@
+"""Benchmarks: everything running on this machine, measured as a merchant sees it."""

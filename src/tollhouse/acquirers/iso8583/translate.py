@@ -1,0 +1,106 @@
+"""Operation to ISO 8583 message and back. Pure: card data appears as slots only."""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+from tollhouse.acquirers.iso8583.fields import (
+    CONDITION_ECOMMERCE,
+    ENTRY_MODE_ECOMMERCE,
+    PROCESSING_REFUND,
+    PROCESSING_SALE,
+    TAG_ORIGINAL_RRN,
+    pack_tags,
+)
+from tollhouse.acquirers.message import CardUse, References, Request, Response, Slot
+from tollhouse.money import CURRENCIES
+from tollhouse.operation import Kind, Operation
+from tollhouse.outcome import Outcome, Unknown, outcome_of_code, outcome_of_reversal
+from tollhouse.payment import Payment
+from tollhouse.session import PaymentSession
+
+FIRST_MTI = {
+    Kind.SALE: "0200",
+    Kind.AUTHORIZATION: "0100",
+    Kind.CAPTURE: "0220",
+    Kind.REFUND: "0200",
+    Kind.REVERSAL: "0400",
+}
+ANSWER_MTIS = {
+    Kind.SALE: {"0210"},
+    Kind.AUTHORIZATION: {"0110"},
+    Kind.CAPTURE: {"0230"},
+    Kind.REFUND: {"0210"},
+    Kind.REVERSAL: {"0410", "0430"},
+}
+ACCEPTOR_LENGTH = 15
+NO_INSTITUTIONS = "0" * 22
+
+
+def message_type(operation: Operation) -> str:
+    """The MTI of the operation's present attempt: repeats of a completion and of a reversal have their own."""
+    repeats = operation.attempts - 1
+    match operation.kind:
+        case Kind.SALE | Kind.AUTHORIZATION | Kind.REFUND:
+            return FIRST_MTI[operation.kind]
+        case Kind.CAPTURE:
+            return "0220" if repeats <= 0 else "0221"
+        case Kind.REVERSAL:
+            return ("0400", "0420")[repeats] if repeats <= 1 else "0421"
+
+
+def request(session: PaymentSession, operation: Operation) -> Request:
+    """The message of an operation that was just submitted (its references are fixed)."""
+    references = operation.references
+    assert references is not None, "references are fixed before a message is built"
+    payment = session.payment(operation.payment_id)
+    sends_card = operation.kind in (Kind.SALE, Kind.AUTHORIZATION)
+    fields = _fields(session, operation, payment, references)
+    slots = {"2": Slot.PAN, "14": Slot.EXPIRY}
+    if sends_card and payment.sealed_cvv is not None:
+        slots["48"] = Slot.CVV
+    card = CardUse(project=session.project, card_token=payment.card.token, sealed_cvv=payment.sealed_cvv)
+    return Request(mti=message_type(operation), fields=fields, slots=slots, card=card, references=references)
+
+
+def _fields(
+    session: PaymentSession, operation: Operation, payment: Payment, references: References
+) -> dict[str, str]:
+    at = references.transmitted_at.astimezone(UTC)
+    fields = {
+        "3": PROCESSING_REFUND if operation.kind is Kind.REFUND else PROCESSING_SALE,
+        "4": f"{operation.amount_minor:012d}",
+        "7": f"{at:%m%d%H%M%S}",
+        "11": references.stan,
+        "12": f"{at:%H%M%S}",
+        "13": f"{at:%m%d}",
+        "22": ENTRY_MODE_ECOMMERCE,
+        "25": CONDITION_ECOMMERCE,
+        "37": references.rrn,
+        "41": references.terminal,
+        "42": session.project.upper()[:ACCEPTOR_LENGTH].ljust(ACCEPTOR_LENGTH),
+        "49": CURRENCIES[payment.money.currency].number,
+    }
+    if operation.target_id is None:
+        return fields
+    target = session.target_of(operation)
+    named = target.references
+    assert named is not None
+    if operation.kind is Kind.REVERSAL:
+        named_at = named.transmitted_at.astimezone(UTC)
+        fields["90"] = f"{FIRST_MTI[target.kind]}{named.stan}{named_at:%m%d%H%M%S}{NO_INSTITUTIONS}"
+        fields["3"] = PROCESSING_REFUND if target.kind is Kind.REFUND else PROCESSING_SALE
+    else:
+        fields["48"] = pack_tags({TAG_ORIGINAL_RRN: named.rrn})
+    return fields
+
+
+def outcome(operation: Operation, response: Response) -> Outcome:
+    """What an answer means. An answer of another message type, or without a code, says nothing."""
+    if response.mti not in ANSWER_MTIS[operation.kind]:
+        return Unknown(why=f"an answer of type {response.mti[:4]}")
+    code = response.fields.get("39", "")
+    if operation.kind is Kind.REVERSAL:
+        return outcome_of_reversal(code)
+    approval_code = response.fields.get("38", "").strip() or None
+    return outcome_of_code(code, approval_code=approval_code)

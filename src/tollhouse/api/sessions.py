@@ -1,0 +1,137 @@
+"""The methods of the API: what each reads, whether it writes, and the flow that carries it out (wire-api 9)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tollhouse.api.wire import requests
+from tollhouse.api.wire.requests import Asked, Besides
+from tollhouse.flows.cancel import cancel
+from tollhouse.flows.capture import capture
+from tollhouse.flows.confirm import confirm
+from tollhouse.flows.create_session import create_session
+from tollhouse.flows.refund import refund
+from tollhouse.flows.settle import Call, Settled
+from tollhouse.flows.start_payment import init_payment, start_payment
+from tollhouse.ports import World
+from tollhouse.refusal import SessionUnknown
+
+VERSIONS = (1, 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """One method. `is_later`: of a product without which every project is, for now; then nothing carries it out."""
+
+    name: str
+    read: Callable[[dict[str, Any], Besides], Asked]
+    carry_out: Callable[[World, Call, Asked], Awaitable[Settled]]
+    is_writing: bool = True
+    is_later: bool = False
+    verb: str = "POST"
+
+
+async def _create(world: World, call: Call, asked: Asked) -> Settled:
+    return await create_session(world, call, asked.offer, asked.card)
+
+
+async def _init(world: World, call: Call, asked: Asked) -> Settled:
+    assert asked.card is not None, "the form requires a payment method"
+    return await init_payment(world, call, asked.offer, asked.card)
+
+
+async def _start(world: World, call: Call, asked: Asked) -> Settled:
+    return await start_payment(world, call, _session_of(asked), asked.offer, asked.card)
+
+
+async def _confirm(world: World, call: Call, asked: Asked) -> Settled:
+    return await confirm(world, call, _session_of(asked))
+
+
+async def _cancel(world: World, call: Call, asked: Asked) -> Settled:
+    return await cancel(world, call, _session_of(asked))
+
+
+async def _capture(world: World, call: Call, asked: Asked) -> Settled:
+    return await capture(world, call, _session_of(asked), asked.money)
+
+
+async def _refund(world: World, call: Call, asked: Asked) -> Settled:
+    return await refund(
+        world, call, _session_of(asked), asked.money, payment_id=asked.payment_id, metadata=asked.metadata
+    )
+
+
+async def _status(world: World, call: Call, asked: Asked) -> Settled:
+    session = await world.store.find_session(call.project.name, _session_of(asked))
+    if session is None:
+        raise SessionUnknown
+    return Settled(answer=session, session=session, is_written=False)
+
+
+async def _nothing(world: World, call: Call, asked: Asked) -> Settled:
+    raise AssertionError("a method of a later product is refused before it is carried out")
+
+
+def _session_of(asked: Asked) -> str:
+    assert asked.session_id is not None, "the form requires a session"
+    return asked.session_id
+
+
+METHODS = (
+    Method(name="session/create", read=requests.read_create, carry_out=_create),
+    Method(name="session/init/payment", read=requests.read_init, carry_out=_init),
+    Method(name="session/start/payment", read=requests.read_start, carry_out=_start),
+    Method(name="session/confirm", read=requests.read_confirm, carry_out=_confirm),
+    Method(name="session/cancel", read=requests.read_session, carry_out=_cancel),
+    Method(name="session/capture", read=requests.read_capture, carry_out=_capture),
+    Method(name="session/refund", read=requests.read_refund, carry_out=_refund),
+    Method(name="session/status", read=requests.read_session, carry_out=_status, is_writing=False),
+)
+
+_LATER = Method(name="", read=requests.read_nothing, carry_out=_nothing, is_writing=False, is_later=True)
+LATER_METHODS = (
+    replace(_LATER, name="session/init/payment/sync", read=requests.read_init, is_writing=True),
+    replace(_LATER, name="session/start/payout", read=requests.read_session, is_writing=True),
+    replace(_LATER, name="session/chargeback", read=requests.read_session, is_writing=True),
+    replace(_LATER, name="session/init/payout", is_writing=True),
+    replace(_LATER, name="session/multi/init", is_writing=True),
+    *(
+        replace(_LATER, name=name)
+        for name in (
+            "token",
+            "token/info",
+            "tokenize/elements",
+            "recurrent/status",
+            "recurrent/disable",
+            "wallet/balance",
+            "fps/customer_verification",
+            "subscription/cancel",
+            "subscription/restore",
+            "sberpay/push",
+        )
+    ),
+    replace(_LATER, name="fps/banks", verb="GET"),  # the family's only call that is no POST
+)
+
+# Every path there is, with its version.
+_PATHS: dict[str, tuple[int, Method]] = {
+    f"/api/v{version}/{method.name}": (version, method) for version in VERSIONS for method in (*METHODS, *LATER_METHODS)
+}
+
+# Families of methods of the sibling's that end alike: escrow accounts, cash desks, fiscal receipts.
+_LATER_FAMILY = re.compile(
+    r"/api/v([12])/(session/(?:[a-z]{1,20}/){1,3}nominal|(?:[a-z]{1,20}/){1,4}rko|(?:[a-z]{1,20}/){0,3}fiscalization)"
+)
+
+
+def find_method(path: str) -> tuple[int, Method] | None:
+    """The version and the method of a path; one trailing slash makes no difference."""
+    path = path.removesuffix("/")
+    found = _PATHS.get(path)
+    if found is None and (later := _LATER_FAMILY.fullmatch(path)):
+        return int(later.group(1)), replace(_LATER, name=later.group(2), is_writing=True)
+    return found

@@ -1,0 +1,1 @@
+"""Puts the world together: configuration, logs, wiring."""

@@ -1,0 +1,210 @@
+"""The configuration: one frozen shape, read once from the environment, with every name, default and meaning."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import secrets
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit, urlunsplit
+
+PREFIX = "TOLLHOUSE_"
+
+
+class ConfigError(Exception):
+    """A setting is wrong; the text is one line naming it, its value and the cure."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What people see of a field. `read` turns text into the value or raises `ValueError` with what was expected."""
+
+    default: str
+    meaning: str
+    read: Callable[[str], Any]
+
+
+def _text(pattern: str, expected: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(expected)
+        return text
+
+    return read
+
+
+def _choice(*names: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text.lower() not in names:
+            raise ValueError(f"expected {' or '.join(names)}")
+        return text.lower()
+
+    return read
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise ValueError("expected a port from 1 to 65535")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= 3600:
+        raise ValueError("expected a number of seconds above 0, at most 3600")
+    return seconds
+
+
+def _path(text: str) -> Path:
+    if "\0" in text:
+        raise ValueError("expected a folder")
+    return Path(text).expanduser().absolute()
+
+
+def _web_address(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("expected an address such as https://pay.example.com")
+    return text.rstrip("/")
+
+
+def _database_address(text: str) -> str:
+    if urlsplit(text).scheme not in ("postgres", "postgresql"):
+        raise ValueError("expected an address such as postgresql://tollhouse@db.example.com/tollhouse")
+    return text
+
+
+def _mode(text: str) -> str:
+    if _choice("development", "production")(text) == "production":
+        raise ValueError("expected development: production arrives in a later version")
+    return "development"
+
+
+_read_host = _text(r"[0-9A-Za-z_.:-]+", "expected the name or the address of a machine, such as 127.0.0.1 or 0.0.0.0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What the gateway was told. A field `port` is the variable TOLLHOUSE_PORT and the flag --port."""
+
+    home: Annotated[Path, Setting(".tollhouse", "Folder of data, keys and logs.", _path)]
+    host: Annotated[str, Setting("127.0.0.1", "Address on which our HTTP servers listen.", _read_host)]
+    port: Annotated[int, Setting("8400", "Port of the gateway.", _port)]
+    shop_port: Annotated[int, Setting("8401", "Port kept for the demo shop.", _port)]
+    sandbox_port: Annotated[int, Setting("8402", "Port of the sandbox's books and controls.", _port)]
+    acquirer_host: Annotated[str, Setting("127.0.0.1", "Machine of the acquirer, ISO 8583 over TCP.", _read_host)]
+    acquirer_port: Annotated[int, Setting("8583", "Port of the acquirer.", _port)]
+    public_url: Annotated[
+        str, Setting("", "How payers and merchants reach us; empty: http://127.0.0.1:<port>.", _web_address)
+    ]
+    database_url: Annotated[
+        str, Setting("", "Any Postgres 15 or newer; empty: the embedded one, in the home.", _database_address)
+    ] = field(repr=False)
+    node: Annotated[
+        str,
+        Setting(
+            "",
+            "Name of this process among others on one database; empty: random at each start.",
+            _text(r"[0-9A-Za-z._-]{1,40}", "expected at most 40 letters, digits, dots and dashes"),
+        ),
+    ]
+    answer_limit_seconds: Annotated[float, Setting("15", "How long the acquirer may take to answer.", _seconds)]
+    in_flight_limit_seconds: Annotated[
+        float, Setting("60", "How long a request to the acquirer may still be on its way.", _seconds)
+    ]
+    log_level: Annotated[
+        str, Setting("info", "Least important line to log.", _choice("debug", "info", "warning", "error"))
+    ]
+    log_format: Annotated[str, Setting("text", "Lines for people or for machines.", _choice("text", "json"))]
+    mode: Annotated[str, Setting("development", "Which ports are wired.", _mode)]
+
+
+def settings() -> Iterator[tuple[str, Setting]]:
+    """Every field's name with what people see of it, in order."""
+    hints = typing.get_type_hints(Config, include_extras=True)
+    for shape in fields(Config):
+        yield shape.name, next(mark for mark in hints[shape.name].__metadata__ if isinstance(mark, Setting))
+
+
+def variable(name: str) -> str:
+    """The environment variable of a field."""
+    return PREFIX + name.upper()
+
+
+def load_config(env: Mapping[str, str], **overrides: object) -> Config:
+    """The configuration from these variables; an override that is not None wins. Raises `ConfigError`."""
+    known = dict(settings())
+    assert overrides.keys() <= known.keys(), overrides.keys() - known.keys()
+    _refuse_unknown(env, [variable(name) for name in known])
+    values: dict[str, Any] = {}
+    for name, setting in known.items():
+        override = overrides.get(name)
+        text = (env.get(variable(name), "") if override is None else str(override)).strip() or setting.default
+        try:
+            values[name] = setting.read(text) if text else ""
+        except ValueError as error:
+            # A malformed address may hold its password anywhere.
+            shown = "" if name == "database_url" else f"={text[:100]!a}"
+            raise ConfigError(f"{variable(name)}{shown}: {error}") from None
+    values["public_url"] = values["public_url"] or f"http://127.0.0.1:{values['port']}"
+    values["node"] = values["node"] or secrets.token_hex(4)
+    config = Config(**values)
+    _refuse_conflicts(config)
+    return config
+
+
+def _refuse_unknown(env: Mapping[str, str], known: list[str]) -> None:
+    for name in sorted(env):
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise ConfigError(
+                f"{name}: there is no such setting; did you mean {near}? `tollhouse config` lists them all"
+            )
+
+
+def _refuse_conflicts(config: Config) -> None:
+    taken: dict[int, str] = {}
+    for name in ("port", "shop_port", "sandbox_port", "acquirer_port"):
+        port = getattr(config, name)
+        if port in taken:
+            raise ConfigError(
+                f"{variable(name)}={port}: {taken[port]} has the same port; choose another for one of them"
+            )
+        taken[port] = variable(name)
+    if config.in_flight_limit_seconds < config.answer_limit_seconds:
+        raise ConfigError(
+            f"{variable('in_flight_limit_seconds')}={config.in_flight_limit_seconds:g}: shorter than"
+            f" {variable('answer_limit_seconds')}={config.answer_limit_seconds:g}; a request may be on its way at least"
+            " as long as we wait for its answer"
+        )
+
+
+def environment_of(config: Config) -> dict[str, str]:
+    """The variables that make `load_config` return this configuration again."""
+    values = {name: getattr(config, name) for name, _ in settings()}
+    return {variable(name): str(value) for name, value in values.items()}
+
+
+def example() -> str:
+    """Every variable with its meaning and default, as a commented file for a shell."""
+    blocks = [f"# {setting.meaning}\n#{variable(name)}={setting.default}\n" for name, setting in settings()]
+    return "# The environment of Tollhouse. What is commented out shows the default.\n\n" + "\n".join(blocks)
+
+
+def without_password(address: str) -> str:
+    """The address with stars in place of a password."""
+    parts = urlsplit(address)
+    login, at, place = parts.netloc.rpartition("@")
+    name, colon, _ = login.partition(":")
+    query = re.sub(r"(?i)(password|sslpassword)=[^&]*", r"\1=***", parts.query)
+    return urlunsplit(parts._replace(netloc=f"{name}:***{at}{place}" if colon else parts.netloc, query=query))

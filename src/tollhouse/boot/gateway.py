@@ -1,0 +1,155 @@
+"""The gateway's processes: `serve` answers calls and carries on what it began; `work` does everything that is due."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+
+import structlog
+import uvicorn
+import uvloop
+
+from tollhouse.api.access import AccessProject
+from tollhouse.api.app import build_app
+from tollhouse.boot.config import Config
+from tollhouse.boot.wiring import Node, open_node
+from tollhouse.signing import parse_public_key
+from tollhouse.store.migrate import check
+from tollhouse.store.projects import KnownProject, find_project
+from tollhouse.worker.loops import recover_loop
+
+PROJECT_FRESH_SECONDS = 1.0
+SWEEP_SECONDS = 600
+READY_SECONDS_MAX = 2
+
+
+class FreshProjects:
+    """Projects as the API sees them: read anew at most once a second, unknown ones every time."""
+
+    def __init__(self, node: Node) -> None:
+        self._pool = node.store.pool
+        self._known: dict[str, tuple[float, KnownProject, AccessProject]] = {}
+
+    async def find(self, name: str) -> AccessProject | None:
+        """The project with its parsed public keys."""
+        found = await self._find(name)
+        return found[2] if found else None
+
+    async def webhook_key(self, name: str) -> str | None:
+        """The PEM of the key that signs the project's webhooks."""
+        found = await self._find(name)
+        return found[1].webhook_public_pem if found else None
+
+    async def _find(self, name: str) -> tuple[float, KnownProject, AccessProject] | None:
+        now = time.monotonic()
+        entry = self._known.get(name)
+        if entry is not None and now - entry[0] < PROJECT_FRESH_SECONDS:
+            return entry
+        known = await find_project(self._pool, name)
+        if known is None:
+            self._known.pop(name, None)
+            return None
+        if entry is not None and entry[1] == known:
+            access = entry[2]
+        else:
+            keys = tuple(parse_public_key(key.pem) for key in known.project.public_keys)
+            access = AccessProject(project=known.project, public_keys=keys)
+        self._known[name] = (now, known, access)
+        return self._known[name]
+
+
+def serve(config: Config) -> None:
+    """Answer merchants until SIGTERM or SIGINT. Raises `SchemaNotCurrent`, `DatabaseUnreachable`, `KeysRefused`."""
+    uvloop.run(_serve(config))
+
+
+def work(config: Config) -> None:
+    """Deliver, recover and expire until SIGTERM or SIGINT. Raises as `serve`."""
+    uvloop.run(_work(config))
+
+
+async def _serve(config: Config) -> None:
+    await check(config.database_url)
+    log = structlog.get_logger()
+    async with open_node(config, polls=False) as node:
+        projects = FreshProjects(node)
+
+        async def is_ready() -> bool:
+            async with asyncio.timeout(READY_SECONDS_MAX):
+                return await node.store.pool.fetchval("select true") is True
+
+        app = build_app(
+            node.world,
+            projects=projects,
+            background=node.tasks.start,
+            idempotency_secret=node.idempotency_secret,
+            webhook_key=projects.webhook_key,
+            is_ready=is_ready,
+            version=version("tollhouse"),
+        )
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=5,
+            )
+        )
+        with _listening(config.host, config.port) as listener:
+            log.info("gateway ready", url=config.public_url, node=node.world.node)
+            await server.serve(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    listener = socket.create_server((host, port), backlog=1024)
+    try:
+        yield listener
+    finally:
+        listener.close()
+
+
+async def _work(config: Config) -> None:
+    await check(config.database_url)
+    log = structlog.get_logger()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with open_node(config, polls=True) as node:
+        loops = [
+            asyncio.create_task(recover_loop(node.world, node.tasks)),
+            asyncio.create_task(_sweep_loop(node)),
+        ]
+        log.info("workers ready", node=node.world.node)
+        stopped = asyncio.create_task(_until(stop))
+        done, running = await asyncio.wait([stopped, *loops], return_when=asyncio.FIRST_COMPLETED)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        for task in done:
+            task.result()  # a loop that ended by itself is a bug: let it be seen
+
+
+async def _until(stop: asyncio.Event) -> None:
+    await stop.wait()
+
+
+async def _sweep_loop(node: Node) -> None:
+    """Erase keys of security codes that no row names any more, such as those a crash left behind."""
+    while True:
+        erased = await node.vault.sweep_cvvs(node.store.live_cvv_slots)
+        if erased:
+            node.world.log.info("security codes erased", count=erased)
+        await asyncio.sleep(SWEEP_SECONDS)

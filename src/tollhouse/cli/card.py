@@ -1,0 +1,171 @@
+"""`tollhouse card`: builds sandbox card numbers, lists the familiar ones, explains what a number does."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+import click
+
+from tollhouse.card import CardNumberInvalid, brand_of, mask, parse_pan
+from tollhouse.sandbox.cards import (
+    ALIASES,
+    BINS,
+    RESPONSE_CODES,
+    Authentication,
+    Behaviour,
+    Challenge,
+    Digit,
+    Fault,
+    Later,
+    Method,
+    NotComposable,
+    behaviour_of,
+    compose,
+    composed_behaviour,
+)
+
+
+def _table(meanings: type[Digit]) -> str:
+    return "\n".join(f"    {int(digit)}  {digit.text}" for digit in meanings)
+
+
+EPILOG = f"""\b
+Examples:
+  tollhouse card                             approved
+  tollhouse card --answer 51                 insufficient funds
+  tollhouse card --fault 1                   approved, the answer is lost
+  tollhouse card --fault 1 --later 5         ... and its reversal is refused twice
+  tollhouse card --brand jcb --free 07       another card that behaves the same
+  tollhouse card {compose(answer="51", fault=1)}            what a number does
+  tollhouse card --list                      familiar numbers
+
+\b
+--fault: at the authorization
+{_table(Fault)}
+
+\b
+--later: afterwards
+{_table(Later)}
+
+\b
+--authentication: first answer of 3-D Secure (this digit and the next two have no effect yet)
+{_table(Authentication)}
+
+\b
+--method: the 3DS method page
+{_table(Method)}
+
+\b
+--challenge: what becomes of a challenge
+{_table(Challenge)}
+
+\b
+A number is BIN (6), authentication, method, challenge, answer (2), fault, later, free (2), check digit.
+Any number that is neither composed so nor familiar is approved and takes no part in 3DS.
+"""
+
+
+@click.command("card", epilog=EPILOG)
+@click.argument("number", nargs=-1)
+@click.option("--brand", type=click.Choice(list(BINS)), default="visa", show_default=True, help="The scheme.")
+@click.option("--answer", default="00", show_default=True, metavar="CODE", help="Response code (DE39), two digits.")
+@click.option("--fault", default=0, show_default=True, metavar="DIGIT", help="What goes wrong at the authorization.")
+@click.option("--later", default=0, show_default=True, metavar="DIGIT", help="What goes wrong later on.")
+@click.option("--authentication", default=0, show_default=True, metavar="DIGIT", help="First answer of 3-D Secure.")
+@click.option("--method", default=0, show_default=True, metavar="DIGIT", help="The 3DS method page.")
+@click.option("--challenge", default=0, show_default=True, metavar="DIGIT", help="What becomes of a challenge.")
+@click.option(
+    "--free", metavar="DIGITS", help="Another card that behaves the same: 00 to 99 (American Express 0 to 9)."
+)
+@click.option("--list", "wants_list", is_flag=True, help="Print the familiar numbers instead.")
+@click.option("--json", "wants_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def command(
+    context: click.Context, /, number: tuple[str, ...], wants_list: bool, wants_json: bool, **digits: Any
+) -> None:
+    """Build a card number that makes the sandbox behave as wanted, or explain what NUMBER does."""
+    chosen = [name for name in digits if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
+    if (number or wants_list) and (chosen or (number and wants_list)):
+        _refuse("NUMBER, --list and the options that build a number exclude each other; give one of them")
+    if wants_list:
+        _print_list(wants_json=wants_json)
+    elif number:
+        _print_explanation("".join(number).replace(" ", "").replace("-", ""), wants_json=wants_json)
+    else:
+        _print_composed(digits, wants_json=wants_json)
+
+
+def _print_composed(digits: dict[str, Any], *, wants_json: bool) -> None:
+    try:
+        pan = compose(**digits)
+    except NotComposable as problem:
+        _refuse(str(problem))
+    click.echo(json.dumps({"number": pan, **_described(pan)}, indent=2) if wants_json else pan)
+
+
+def _print_explanation(pan: str, *, wants_json: bool) -> None:
+    try:
+        parse_pan(pan)
+    except CardNumberInvalid:
+        _refuse("NUMBER: 12 to 19 digits with a right check digit (Luhn) expected")
+    described = {"number": mask(pan), **_described(pan)}
+    if wants_json:
+        click.echo(json.dumps(described, indent=2))
+        return
+    for name, value in described.items():
+        text = "  ".join(str(part) for part in value.values()) if isinstance(value, dict) else str(value)
+        click.echo(f"{name:<15} {text}")
+
+
+def _print_list(*, wants_json: bool) -> None:
+    if wants_json:
+        click.echo(json.dumps([{"number": pan, **_described(pan)} for pan in ALIASES], indent=2))
+        return
+    for pan, behaviour in ALIASES.items():
+        click.echo(f"{pan:<16}  {_brand(pan):<16}  {_summary(behaviour)}")
+
+
+def _described(pan: str) -> dict[str, Any]:
+    behaviour = behaviour_of(pan)
+    code = behaviour.response_code
+    return {
+        "brand": _brand(pan),
+        "source": _source(pan),
+        "answer": {"code": code, "meaning": RESPONSE_CODES.get(code, "declined")},
+        **{
+            name: {"digit": int(digit), "meaning": digit.text}
+            for name, digit in (
+                ("fault", behaviour.fault),
+                ("later", behaviour.later),
+                ("authentication", behaviour.authentication),
+                ("method", behaviour.method),
+                ("challenge", behaviour.challenge),
+            )
+        },
+    }
+
+
+def _brand(pan: str) -> str:
+    return brand_of(parse_pan(pan)) or "unknown"
+
+
+def _source(pan: str) -> str:
+    if pan in ALIASES:
+        return "familiar"
+    return "composed" if composed_behaviour(pan) else "any other: approved"
+
+
+def _summary(behaviour: Behaviour) -> str:
+    code = behaviour.response_code
+    answer = f"{code} {RESPONSE_CODES.get(code, 'declined')}"
+    if behaviour.authentication is Authentication.NONE:
+        return answer
+    threeds = f"3DS: {behaviour.authentication.text}"
+    if behaviour.authentication is Authentication.CHALLENGE:
+        threeds += f" ({behaviour.challenge.text})"
+    return f"{threeds}; {answer}"
+
+
+def _refuse(text: str) -> NoReturn:
+    raise click.UsageError(text)

@@ -1,0 +1,157 @@
+"""A merchant's side of a payment: calls out, webhooks in, and what came of it. Tells each as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from tollhouse.cli.identity import Merchant, headers_of
+from tollhouse.net.merchant import Arrived, Caller
+
+PAYMENTS = {1: "acquiring_payments", 2: "payment_list"}
+
+Members = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallMade:
+    """One call of the merchant and its answer."""
+
+    at_ms: int
+    method: str
+    path: str
+    status: int
+    duration_ms: int
+    answer: Members
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookCame:
+    """One webhook: what it says and which of its signatures fit."""
+
+    at_ms: int
+    type: str
+    event_id: str
+    sequence: int
+    signatures: dict[str, bool]
+    session: Members
+    is_repeated: bool
+
+
+class CallRefused(Exception):
+    """The gateway said no to a call."""
+
+    def __init__(self, made: CallMade) -> None:
+        error = made.answer.get("error") or {}
+        self.code = str(error.get("code", f"http_{made.status}"))
+        self.description = str(error.get("description", "the answer is not one of this API"))
+        super().__init__(f"{self.code}: {self.description}")
+
+
+class NoWebhook(Exception):
+    """The awaited webhook did not come in time."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Conversation:
+    """What a merchant and the gateway say to each other about one session."""
+
+    caller: Caller
+    url: str
+    api_version: int
+    tell: Callable[[CallMade | WebhookCame], None]
+    calls: list[CallMade] = field(default_factory=list)
+    webhooks: list[WebhookCame] = field(default_factory=list)
+    session: Members = field(default_factory=dict)
+    _merchant: Merchant | None = None
+    _began: float = field(default_factory=time.monotonic)
+    _arrived: asyncio.Queue[Arrived] = field(default_factory=asyncio.Queue)
+
+    @property
+    def merchant(self) -> Merchant:
+        assert self._merchant is not None
+        return self._merchant
+
+    def begin_as(self, merchant: Merchant) -> None:
+        """Who speaks; the clock of the conversation starts here."""
+        self._merchant = merchant
+        self._began = time.monotonic()
+
+    def take(self, arrived: Arrived) -> None:
+        """Something came to the merchant's webhook address."""
+        self._arrived.put_nowait(arrived)
+
+    async def call(self, name: str, members: Members, *, key: str | None = None) -> Members:
+        """Make a signed call and return the session of its answer. Raises `CallRefused`, `Unreachable`."""
+        path = f"/api/v{self.api_version}/{name}"
+        body = msgspec.json.encode(members)
+        more = {} if key is None else {"X-PARTNER-IDEMPOTENCY-KEY": key}
+        answer = await self.caller.post(self.url + path, body, headers_of(self.merchant, body, more))
+        made = CallMade(
+            at_ms=self._now_ms(),
+            method="POST",
+            path=path,
+            status=answer.status,
+            duration_ms=round(answer.duration_seconds * 1000),
+            answer=_members(answer.body),
+        )
+        self.calls.append(made)
+        self.tell(made)
+        session = made.answer.get("session")
+        if answer.status != 200 or not isinstance(session, dict):
+            raise CallRefused(made)
+        self.session = session
+        return session
+
+    async def next_webhook(self, seconds_max: float) -> WebhookCame:
+        """The next webhook of this session that is not a repetition. Raises `NoWebhook`."""
+        deadline = time.monotonic() + seconds_max
+        while True:
+            try:
+                async with asyncio.timeout(max(0, deadline - time.monotonic())):
+                    arrived = await self._arrived.get()
+            except TimeoutError:
+                raise NoWebhook(f"no webhook for {seconds_max:.0f} s") from None
+            came = self._read(arrived)
+            if came.session.get("id") != self.session.get("id"):
+                continue  # an earlier run was ended before its last webhook
+            self.webhooks.append(came)
+            self.tell(came)
+            if not came.is_repeated:
+                self.session = came.session
+                return came
+
+    def payment(self) -> Members:
+        """The session's payment as it was told last."""
+        payments = self.session.get("acquiring_payments") or self.session.get("payment_list") or [{}]
+        return payments[0]
+
+    def _read(self, arrived: Arrived) -> WebhookCame:
+        members = _members(arrived.body)
+        event_id = str(members.get("event_id", ""))
+        session = members.get("session")
+        return WebhookCame(
+            at_ms=self._now_ms(),
+            type=str(members.get("type", "")),
+            event_id=event_id,
+            sequence=int(members.get("sequence", 0)),
+            signatures=self.merchant.check(arrived),
+            session=session if isinstance(session, dict) else {},
+            is_repeated=any(earlier.event_id == event_id for earlier in self.webhooks),
+        )
+
+    def _now_ms(self) -> int:
+        return round((time.monotonic() - self._began) * 1000)
+
+
+def _members(body: bytes) -> Members:
+    try:
+        decoded = msgspec.json.decode(body)
+    except ValueError:
+        return {}
+    return decoded if isinstance(decoded, dict) else {}

@@ -1,0 +1,60 @@
+"""`tollhouse serve`, `work` and `sandbox`: one part of the gateway each, for machines that run them apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import click
+
+from tollhouse.boot.config import Config
+from tollhouse.boot.logs import set_up_logs
+from tollhouse.cli.failure import Failure
+from tollhouse.cli.settings import with_config
+
+
+def _with_database(config: Config) -> Config:
+    """The configuration with the address of a running database."""
+    from tollhouse.store.embedded import running_dsn
+
+    dsn = config.database_url or running_dsn(config.home)
+    if dsn is None:
+        raise Failure(
+            f"the embedded Postgres of {config.home} is not running; start `tollhouse up` or set TOLLHOUSE_DATABASE_URL"
+        )
+    return replace(config, database_url=dsn)
+
+
+@click.command(
+    epilog="\b\nExample:\n  TOLLHOUSE_DATABASE_URL=postgresql://tollhouse@db.example.com/tollhouse tollhouse serve"
+)
+@with_config()
+def serve(config: Config) -> None:
+    """Run the gateway alone, against a database whose schema is current."""
+    set_up_logs(config.log_level, config.log_format)
+    from tollhouse.boot.gateway import serve as run
+
+    run(_with_database(config))
+
+
+@click.command(
+    epilog="\b\nExample:\n  TOLLHOUSE_DATABASE_URL=postgresql://tollhouse@db.example.com/tollhouse tollhouse work"
+)
+@with_config()
+def work(config: Config) -> None:
+    """Run the workers alone: webhooks, timers, recovery of what is unfinished."""
+    set_up_logs(config.log_level, config.log_format)
+    from tollhouse.boot.gateway import work as run
+
+    run(_with_database(config))
+
+
+@click.command(epilog="\b\nExample:\n  tollhouse sandbox --sandbox-port 9402 --acquirer-port 9583")
+@with_config("home", "host", "sandbox_port", "acquirer_port", "answer_limit_seconds", "log_level", "log_format")
+def sandbox(config: Config) -> None:
+    """Run the sandbox alone: an acquirer that misbehaves on request, with books of its own."""
+    set_up_logs(config.log_level, config.log_format)
+    import uvloop
+
+    from tollhouse.sandbox.main import run
+
+    uvloop.run(run(config.home, config.host, config.sandbox_port, config.acquirer_port, config.answer_limit_seconds))

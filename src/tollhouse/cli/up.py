@@ -1,0 +1,224 @@
+"""`tollhouse up`: everything a payment needs on this machine, from one command, in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tollhouse.boot.config import Config, environment_of, settings, variable
+from tollhouse.cli.failure import Failure
+from tollhouse.cli.home import Claim, claim, make_home
+from tollhouse.cli.listening import local_address, local_url, refuse_taken_ports
+from tollhouse.cli.settings import with_config
+from tollhouse.cli.supervise import Kept, MergedLog, Part
+from tollhouse.store.embedded import Embedded, EmbeddedFailed
+
+_READY_SECONDS_MAX = 60.0
+_WATCH_SECONDS = 0.2
+_BACK_OFF_SECONDS_MIN, _BACK_OFF_SECONDS_MAX = 0.5, 30.0
+_KILLED = 130
+_EPILOG = """\b
+Examples:
+  tollhouse up
+  tollhouse up --home /tmp/second --port 9400 --shop-port 9401 --sandbox-port 9402 --acquirer-port 9583
+  tollhouse up --database-url postgresql://tollhouse@localhost/tollhouse
+"""
+
+
+@click.command(epilog=_EPILOG)
+@with_config()
+def command(config: Config) -> None:
+    """Start everything on this machine: database, sandbox, gateway, workers. Ctrl-C stops it."""
+    log = MergedLog(config.log_format)
+    if config.home.exists():
+        make_home(config.home)
+        claimed = claim(config.home, log.say)
+        refuse_taken_ports(config)
+    else:
+        refuse_taken_ports(config)
+        make_home(config.home)
+        claimed = claim(config.home, log.say)
+    try:
+        asyncio.run(_Up(config, claimed, log).run())
+    finally:
+        claimed.release()
+
+
+class _Up:
+    """One run, from the first start to the last stop."""
+
+    def __init__(self, config: Config, claimed: Claim, log: MergedLog) -> None:
+        self._config = config
+        self._claimed = claimed
+        self._log = log
+        self._stop_asked = asyncio.Event()
+        self._database = None if config.database_url else Embedded(config.home)
+        self._parts: list[Kept] = []
+
+    async def run(self) -> None:
+        """Returns after a clean stop that was asked for; raises a `Failure` where the start or a part fails."""
+        loop = asyncio.get_running_loop()
+        for wanted in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # A terminal that closes ends the run, unless it was started with nohup.
+            if wanted is not signal.SIGHUP or signal.getsignal(wanted) is not signal.SIG_IGN:
+                loop.add_signal_handler(wanted, self._ask_to_stop)
+        try:
+            if await self._unless_stopped(self._start()):
+                click.echo(_announcement(self._config))
+                await self._unless_stopped(self._keep())
+        finally:
+            await self._stop()
+
+    def _ask_to_stop(self) -> None:
+        if self._stop_asked.is_set():
+            # Every child is tied to this process: the kernel ends them when it goes.
+            os._exit(_KILLED)
+        self._stop_asked.set()
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether the work came to its end before a stop was asked for. Its errors are raised."""
+        working = asyncio.create_task(work)
+        asked = asyncio.create_task(self._stop_asked.wait())
+        await asyncio.wait([working, asked], return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if working.done():
+            working.result()
+            return not self._stop_asked.is_set()
+        working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
+        return False
+
+    async def _start(self) -> None:
+        dsn = self._config.database_url
+        if self._database is not None:
+            dsn = self._start_database(self._database)
+        await self._migrate(dsn)
+        sandbox, gateway, work = self._parts = [
+            Kept(part, self._log) for part in _parts(replace(self._config, database_url=dsn))
+        ]
+        for part in self._parts:
+            await part.start()
+        self._log.say("waiting until the gateway and the sandbox are ready")
+        try:
+            async with asyncio.timeout(_READY_SECONDS_MAX):
+                for part in (sandbox, gateway, work):
+                    await part.wait_until_ready()
+        except TimeoutError:
+            raise Failure(
+                f"not ready after {_READY_SECONDS_MAX:.0f} s; the lines above may tell why, or --log-level debug"
+            ) from None
+
+    def _start_database(self, database: Embedded) -> str:
+        begin = time.monotonic()
+        if not (self._config.home / "postgres").exists():
+            self._log.say(f"making a database in {self._config.home}")
+        dsn = database.start()
+        self._log.say(f"Postgres is ready ({time.monotonic() - begin:.2f} s)")
+        return dsn
+
+    async def _migrate(self, dsn: str) -> None:
+        from tollhouse.store.migrate import apply
+
+        applied = await apply(dsn)
+        self._log.say(f"schema brought up to date: {', '.join(applied)}" if applied else "the schema is up to date")
+
+    async def _watch(self, database: Embedded) -> None:
+        """Starts the database again when it dies. The parts reconnect by themselves."""
+        wait_seconds = _BACK_OFF_SECONDS_MIN
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            if database.is_running():
+                continue
+            self._log.say(f"Postgres does not run any more; starting it again in {wait_seconds:g} s")
+            await asyncio.sleep(wait_seconds)
+            wait_seconds = min(wait_seconds * 2, _BACK_OFF_SECONDS_MAX)
+            try:
+                self._start_database(database)
+            except EmbeddedFailed as error:
+                self._log.say(str(error))
+            else:
+                wait_seconds = _BACK_OFF_SECONDS_MIN
+
+    async def _keep(self) -> None:
+        watching = [self._watch(self._database)] if self._database is not None else []
+        await asyncio.gather(*watching, *(part.keep() for part in self._parts))
+
+    async def _stop(self) -> None:
+        """Stops in this order: who takes payments, who works on them, the sandbox, the database."""
+        self._claimed.mark_stopping()
+        self._log.say("stopping")
+        by_order = [self._parts[index] for index in (1, 2, 0)] if self._parts else []
+        for part in by_order:
+            await part.stop()
+        if self._database is not None:
+            # In a thread, so that a second Ctrl-C is heard while the database writes its pages.
+            await asyncio.to_thread(self._database.stop)
+        self._log.say("stopped")
+
+
+def _parts(config: Config) -> list[Part]:
+    """The processes of a run, in the order of their start."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("TOLLHOUSE_")}
+    environment = ours | environment_of(config) | {"PYTHONUNBUFFERED": "1"}
+    place = local_address(config.host)
+    wanted = (
+        ("sandbox", "sandbox", (place, config.sandbox_port, "/healthz")),
+        ("gateway", "serve", (place, config.port, "/readyz")),
+        ("work", "work", None),
+    )
+    return [
+        Part(
+            name=name,
+            command=[sys.executable, "-P", "-m", "tollhouse.cli", called],
+            environment=environment,
+            ready_at=ready_at,
+        )
+        for name, called, ready_at in wanted
+    ]
+
+
+def _announcement(config: Config) -> str:
+    """What to open and what to try next."""
+    gateway = local_url(config.host, config.port)
+    reached = "" if config.public_url == gateway else f"  (from outside: {config.public_url})"
+    return f"""
+Tollhouse is ready.
+
+  Gateway          {gateway}{reached}
+  API reference    {gateway}/docs
+  Sandbox's books  {local_url(config.host, config.sandbox_port)}/books
+  Test card        4242 4242 4242 4242, any month to come, any CVV
+
+Next, in another terminal:
+
+  {_next_command(config)}
+
+Ctrl-C stops everything.
+"""
+
+
+def _next_command(config: Config) -> str:
+    """`tollhouse pay` as it must be called to find this run."""
+    program = Path(sys.executable).with_name("tollhouse")
+    if program.is_relative_to(Path.cwd()):
+        program = program.relative_to(Path.cwd())
+    defaults = {name: str(setting.read(setting.default)) if setting.default else "" for name, setting in settings()}
+    needed = ("home", "host", "port", "sandbox_port", "database_url")
+    words = [
+        f"{variable(name)}={shlex.quote(str(getattr(config, name)))}"
+        for name in needed
+        if str(getattr(config, name)) != defaults[name]
+    ]
+    return " ".join([*words, shlex.quote(str(program))]) + " pay"

@@ -1,0 +1,24 @@
+"""`session/create`: a session that waits for its payment."""
+
+from __future__ import annotations
+
+from tollhouse import decision
+from tollhouse.card import CardDetails
+from tollhouse.flows.keep_card import keep_card
+from tollhouse.flows.settle import Call, Settled, settle_call
+from tollhouse.ports import World
+from tollhouse.session import Offer
+
+
+async def create_session(world: World, call: Call, offer: Offer, card: CardDetails | None) -> Settled:
+    """Open a session with whatever the merchant gave already; a card given now is kept for 24 hours.
+
+    Raises `CardHasExpired`, `KeyTaken`.
+    """
+    now = world.clock.now()
+    offer = await keep_card(world, call.project.name, offer, card, now=now)
+    session = decision.open_session(
+        project=call.project.name, id=world.ids.new("ps"), api_version=call.api_version, now=now
+    )
+    change = decision.create_session(session, offer, now=now, ids=world.ids)
+    return await settle_call(world, call, change)

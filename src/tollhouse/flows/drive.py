@@ -1,0 +1,105 @@
+"""Send, hear, apply: the only place that speaks to an acquirer.
+
+`drive` may be called again from anywhere at any time: what was submitted is never sent again unless it is safe to
+repeat, and a node that lost its lease can neither commit (the version moved) nor send (the deadline passed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from tollhouse.acquirers.message import NoAnswer, NotSent, Request, Response
+from tollhouse.change import Change, Note
+from tollhouse.flows.settle import settle
+from tollhouse.hearing import ConcludeSilence, Send, hear_not_sent, hear_outcome, next_step, submit
+from tollhouse.operation import SEND_SECONDS_MAX
+from tollhouse.outcome import Outcome, Unknown
+from tollhouse.ports import Stale, World
+from tollhouse.session import PaymentSession
+
+Rule = Callable[[PaymentSession], Change | None]
+
+
+async def drive(world: World, session: PaymentSession) -> None:
+    """Move a session's operations as far as they will go now."""
+    current: PaymentSession | None = session
+    while current is not None and current.lease_owner == world.node:
+        match next_step(current, world.clock.now()):
+            case Send(operation_id=operation_id):
+                current = await _send(world, current, operation_id)
+            case ConcludeSilence(operation_id=operation_id):
+                current = await apply(world, current, _outcome_rule(world, operation_id, Unknown(why="no answer")))
+            case None:
+                return
+
+
+async def _send(world: World, session: PaymentSession, operation_id: str) -> PaymentSession | None:
+    operation = session.operation(operation_id)
+    payment = session.payment(operation.payment_id)
+    assert payment.acquirer is not None
+    acquirer = world.acquirers[payment.acquirer]
+    began = world.clock.monotonic()
+    now = world.clock.now()
+    change = submit(session, operation_id, world.naming.new(now), now=now, ids=world.ids, limits=world.limits)
+    submitted = change.session.operation(operation_id)
+    # The message is built before the commit, which takes the sealed security code out of the payment.
+    request = acquirer.request(change.session.with_payment(payment), submitted)
+    try:
+        done = await settle(world, replace(change, notes=(_sent_note(operation_id, request),)))
+    except Stale:
+        return await world.store.find_session(session.project, session.id)
+    try:
+        response = await world.links[payment.acquirer].exchange(request, send_before=began + SEND_SECONDS_MAX)
+    except NotSent:
+        sealed_cvv = payment.sealed_cvv
+
+        def back_to_planned(found: PaymentSession) -> Change | None:
+            now = world.clock.now()
+            return hear_not_sent(found, operation_id, sealed_cvv=sealed_cvv, now=now, ids=world.ids)
+
+        return await apply(world, done.session, back_to_planned)
+    except NoAnswer as silence:
+        rule = _outcome_rule(world, operation_id, Unknown(why=str(silence)))
+    else:
+        outcome = acquirer.outcome(submitted, response)
+        rule = _outcome_rule(world, operation_id, outcome, note=heard_note(operation_id, response))
+    return await apply(world, done.session, rule)
+
+
+async def apply(world: World, session: PaymentSession, rule: Rule) -> PaymentSession | None:
+    """Commit what a rule makes of something heard: the news is never dropped, only decided again on fresher ground."""
+    current: PaymentSession | None = session
+    while current is not None:
+        change = rule(current)
+        if change is None:
+            return current
+        try:
+            return (await settle(world, change)).session
+        except Stale:
+            current = await world.store.find_session(session.project, session.id)
+    return None
+
+
+def _outcome_rule(world: World, operation_id: str, outcome: Outcome, *, note: Note | None = None) -> Rule:
+    def rule(found: PaymentSession) -> Change | None:
+        change = hear_outcome(found, operation_id, outcome, now=world.clock.now(), ids=world.ids, limits=world.limits)
+        return change if change is None or note is None else replace(change, notes=(note,))
+
+    return rule
+
+
+def _sent_note(operation_id: str, request: Request) -> Note:
+    slots = {field: f"<{slot}>" for field, slot in request.slots.items()}
+    return Note(
+        kind="message_out",
+        data={"operation": operation_id, "mti": request.mti, "fields": {**request.fields, **slots}},
+    )
+
+
+def heard_note(operation_id: str, response: Response) -> Note:
+    """An acquirer's message for the session's life; the link has masked its card fields."""
+    return Note(
+        kind="message_in",
+        data={"operation": operation_id, "mti": response.mti, "fields": dict(response.fields)},
+    )

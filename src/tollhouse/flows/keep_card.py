@@ -1,0 +1,24 @@
+"""Hand card details over to the vault and go on with what may be shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from tollhouse.card import CardDetails
+from tollhouse.payment import PayingCard
+from tollhouse.ports import World
+from tollhouse.refusal import CardHasExpired
+from tollhouse.session import Offer
+
+
+async def keep_card(world: World, project: str, offer: Offer, card: CardDetails | None, *, now: datetime) -> Offer:
+    """The offer with the card in the vault. Raises `CardHasExpired` before anything is kept."""
+    if card is None:
+        return offer
+    if card.expiry.is_past(now):
+        raise CardHasExpired
+    kept = await world.vault.keep(project, card)
+    sealed = None if card.cvv is None else await world.vault.seal_cvv(project, card.cvv)
+    paying = PayingCard(token=kept.token, bin=kept.bin, last4=kept.last4, brand=kept.brand, expiry=kept.expiry)
+    return replace(offer, card=paying, sealed_cvv=sealed, card_given_at=now)

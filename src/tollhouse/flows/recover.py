@@ -1,0 +1,36 @@
+"""Find what is unfinished or overdue and go on with it, whoever began it."""
+
+from __future__ import annotations
+
+from tollhouse.change import Change
+from tollhouse.decision import expire
+from tollhouse.flows.drive import apply, drive
+from tollhouse.hearing import give_to_person
+from tollhouse.ports import World
+from tollhouse.session import PaymentSession
+
+CLAIMS_MAX = 50
+
+
+async def claim(world: World) -> list[tuple[str, str]]:
+    """Sessions that are due and that nobody works on, now leased to this node."""
+    return await world.store.claim_due(world.clock.now(), limit=CLAIMS_MAX)
+
+
+async def recover(world: World, project: str, session_id: str) -> None:
+    """Let the timers speak, then drive what is open."""
+    session = await world.store.find_session(project, session_id)
+    assert session is not None
+
+    def timers_speak(found: PaymentSession) -> Change | None:
+        return expire(found, now=world.clock.now(), ids=world.ids)
+
+    def overdue_is_told(found: PaymentSession) -> Change | None:
+        return give_to_person(found, now=world.clock.now(), ids=world.ids)
+
+    for rule in (timers_speak, overdue_is_told):
+        after = await apply(world, session, rule)
+        if after is None:
+            return
+        session = after
+    await drive(world, session)

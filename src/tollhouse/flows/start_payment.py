@@ -1,0 +1,43 @@
+"""`session/start/payment` and `session/init/payment`: begin a payment with open card details."""
+
+from __future__ import annotations
+
+from tollhouse import decision
+from tollhouse.card import CardDetails
+from tollhouse.flows.keep_card import keep_card
+from tollhouse.flows.settle import Call, Settled, decide, settle_call
+from tollhouse.ports import World
+from tollhouse.refusal import Refusal, SessionUnknown
+from tollhouse.session import Offer
+
+
+async def start_payment(world: World, call: Call, session_id: str, offer: Offer, card: CardDetails | None) -> Settled:
+    """Start the payment of a created session. Raises what `decision.start_payment` refuses, before keeping a card."""
+    session = await world.store.find_session(call.project.name, session_id)
+    if session is None:
+        raise SessionUnknown
+    decision.require_startable(session)
+    now = world.clock.now()
+    kept = await keep_card(world, call.project.name, offer, card, now=now)
+    try:
+        return await decide(
+            world,
+            call,
+            session_id,
+            lambda found: decision.start_payment(found, kept, call.project, now=now, ids=world.ids),
+        )
+    except Refusal:
+        if kept.sealed_cvv is not None:
+            await world.vault.erase_cvv(kept.sealed_cvv)
+        raise
+
+
+async def init_payment(world: World, call: Call, offer: Offer, card: CardDetails) -> Settled:
+    """Create a session and start its payment in one commit. Raises `CardHasExpired`, `KeyTaken`."""
+    now = world.clock.now()
+    kept = await keep_card(world, call.project.name, offer, card, now=now)
+    session = decision.open_session(
+        project=call.project.name, id=world.ids.new("ps"), api_version=call.api_version, now=now
+    )
+    change = decision.start_payment(session, kept, call.project, now=now, ids=world.ids)
+    return await settle_call(world, call, change)

@@ -1,0 +1,1 @@
+"""How the world is reached: webhooks out (`http`, held back by `guard`) and the link to acquirers (`tcp`, `line`)."""

@@ -1,0 +1,1 @@
+"""Loops that go on by themselves: webhooks out, what is due, what was left behind."""

@@ -1,0 +1,50 @@
+"""Helpers around the tests' Postgres: run statements, name databases, clean up."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from tollhouse.store.embedded import Embedded
+
+
+def run_apart(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Runs a coroutine to its end in a thread of its own, so that a fixture serves tests with and without a loop."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
+
+
+def with_database(dsn: str, name: str) -> str:
+    """The same server, another database."""
+    return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
+
+
+async def execute(dsn: str, *statements: str) -> None:
+    """Runs statements one by one, outside of a transaction."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def fetch(dsn: str, query: str) -> list[tuple[Any, ...]]:
+    """The rows of one query."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        return [tuple(row) for row in await connection.fetch(query)]
+    finally:
+        await connection.close()
+
+
+def remove_folder(server: Embedded) -> None:
+    """Removes a stopped server's files, which lie outside of the test's folder when the tests run as root."""
+    if server.folder is not None:
+        shutil.rmtree(server.folder)

@@ -1,0 +1,144 @@
+"""A node's door: what the HTTP API does around a flow, without HTTP: idempotency keys, refusals, going on afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.simulation import invariants
+from tollhouse.card import CardDetails
+from tollhouse.change import KeyClaim, Note
+from tollhouse.flows.cancel import cancel
+from tollhouse.flows.capture import capture
+from tollhouse.flows.confirm import confirm
+from tollhouse.flows.create_session import create_session
+from tollhouse.flows.drive import drive
+from tollhouse.flows.refund import refund
+from tollhouse.flows.settle import Call, Settled
+from tollhouse.flows.start_payment import init_payment, start_payment
+from tollhouse.idempotency import UsedKey, answer_again
+from tollhouse.merchant import IdempotencyMode, Project
+from tollhouse.money import Money
+from tollhouse.ports import KeyTaken, StoreUnreachable, World
+from tollhouse.refusal import KeyUsed, Refusal, SessionUnknown, Unavailable
+from tollhouse.session import Offer, PaymentSession
+
+if TYPE_CHECKING:
+    from tests.simulation.scheduler import Box
+    from tests.simulation.world import Node
+
+API_VERSION = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """One call of a merchant. `body_hash` stands for the body's bytes."""
+
+    project: Project
+    name: str
+    session_id: str = ""
+    key: str | None = None
+    offer: Offer = Offer()
+    card: CardDetails | None = None
+    money: Money | None = None
+    metadata: object = None
+    body_hash: bytes = b""
+
+    @property
+    def path(self) -> str:
+        """As in the URL."""
+        return f"session/{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What the merchant is told: `ok`, or the refusal's code; with the session if it is known."""
+
+    code: str
+    session_id: str = ""
+    session: PaymentSession | None = None
+    body: bytes | None = None  # a replayed answer
+
+    @property
+    def is_done(self) -> bool:
+        """Whether repeating the call would be of no use."""
+        return self.code not in ("service_unavailable", "in_flight", "no answer")
+
+
+async def serve(node: Node, wish: Wish, reply: Box) -> None:
+    """Answer a call. What it leaves behind is driven by this process at once."""
+    ports = node.ports
+    name = (wish.project.name, wish.key or "")
+    if wish.key is not None and name in node.keys_in_flight:
+        reply.put(Reply(code="in_flight"))
+        return
+    node.keys_in_flight.add(name)
+    try:
+        used = await ports.store.find_key(*name) if wish.key is not None else None
+        if used is not None:
+            reply.put(_again(wish, used))
+            return
+        settled = await _act(ports, wish)
+    except KeyTaken:
+        used = await ports.store.find_key(*name)
+        assert used is not None
+        reply.put(_again(wish, used))
+        return
+    except StoreUnreachable:
+        reply.put(Reply(code=Unavailable.code))
+        return
+    except Refusal as refusal:
+        reply.put(Reply(code=refusal.code))
+        return
+    finally:
+        node.keys_in_flight.discard(name)
+    invariants.at_answer(node.simulation, settled)
+    reply.put(Reply(code="ok", session_id=settled.answer.id, session=settled.answer))
+    if settled.is_written:
+        await drive(ports, settled.session)
+
+
+def _again(wish: Wish, used: UsedKey) -> Reply:
+    replays = wish.project.settings.idempotency is IdempotencyMode.REPLAY
+    try:
+        body = answer_again(used, path=wish.path, body_hash=wish.body_hash, replays=replays)
+    except KeyUsed as refusal:
+        return Reply(code="ok", session_id=refusal.session_id)
+    except Refusal as refusal:
+        return Reply(code=refusal.code)
+    return Reply(code="ok", session_id=used.session_id, body=body)
+
+
+async def _act(ports: World, wish: Wish) -> Settled:
+    claim = None
+    if wish.key is not None:
+        keeps = wish.project.settings.idempotency is IdempotencyMode.REPLAY
+        claim = KeyClaim(key=wish.key, path=wish.path, body_hash=wish.body_hash, keeps_answer=keeps)
+    call = Call(
+        project=wish.project,
+        api_version=API_VERSION,
+        note=Note(kind="request", data={"path": wish.path}),
+        claim=claim,
+    )
+    match wish.name:
+        case "create":
+            return await create_session(ports, call, wish.offer, wish.card)
+        case "start/payment":
+            return await start_payment(ports, call, wish.session_id, wish.offer, wish.card)
+        case "init/payment":
+            assert wish.card is not None
+            return await init_payment(ports, call, wish.offer, wish.card)
+        case "confirm":
+            return await confirm(ports, call, wish.session_id)
+        case "cancel":
+            return await cancel(ports, call, wish.session_id)
+        case "capture":
+            return await capture(ports, call, wish.session_id, wish.money)
+        case "refund":
+            return await refund(ports, call, wish.session_id, wish.money, payment_id=None, metadata=wish.metadata)
+        case "status":
+            found = await ports.store.find_session(wish.project.name, wish.session_id)
+            if found is None:
+                raise SessionUnknown
+            return Settled(answer=found, session=found, is_written=False)
+    raise AssertionError(f"no such call: {wish.name}")

@@ -1,0 +1,260 @@
+"""Merchants: impatient ones that repeat calls with the same key, decide twice and contrarily, and refund too much."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tests.simulation.door import Reply, Wish, serve
+from tests.simulation.scheduler import Box, Pause
+from tests.simulation.world import Simulation
+from tollhouse.card import CVV, CardDetails, Expiry, luhn_digit, parse_pan
+from tollhouse.merchant import CaptureMode, IdempotencyMode, Project, Settings, WebhookOrder
+from tollhouse.money import Money
+from tollhouse.payment import Details, HoldExpiry, Payment, Phase
+from tollhouse.session import DECISION_SECONDS_MAX, Offer, PaymentSession, Status
+
+PATIENCE_SECONDS = 30
+CALLS_MAX = 40
+NEXT_DECISIONS = ("confirm", "confirm", "confirm", "confirm twice", "race", "race", "cancel", "nothing", "late", "late")
+NEXT_CAPTURES = ("whole", "whole", "part", "race", "twice", "cancel", "nothing", "late")
+
+
+def draw_projects(random: random.Random) -> list[Project]:
+    """Three projects: one stage, two stages, either; with settings of all sorts."""
+    return [
+        _draw_project(random, "alpha", CaptureMode.ONE_STAGE),
+        _draw_project(random, "beta", CaptureMode.TWO_STAGE),
+        _draw_project(random, "gamma", random.choice(tuple(CaptureMode))),
+    ]
+
+
+def _draw_project(random: random.Random, name: str, mode: CaptureMode) -> Project:
+    settings = Settings(
+        idempotency=random.choice(tuple(IdempotencyMode)),
+        auto_confirm=random.random() < 0.15,
+        capture_mode=mode,
+        hold_period=random.choice((3600, 6 * 3600, 2 * 86400)),
+        hold_expiry=random.choice(tuple(HoldExpiry)),
+        partial_refunds=random.random() < 0.9,
+        webhook_order=random.choice(tuple(WebhookOrder)),
+    )
+    is_silent = name == "gamma" and random.random() < 0.3
+    return Project(name=name, settings=settings, webhook_url=None if is_silent else f"http://{name}.test/hook")
+
+
+@dataclass
+class Merchant:
+    """One purchase at one merchant, from the first call to the last refund."""
+
+    simulation: Simulation
+    project: Project
+    others: list[Project]
+    number: int
+
+    def __post_init__(self) -> None:
+        random = self.simulation.random
+        digits = f"400012{self.number:09d}"
+        self.card = CardDetails(
+            pan=parse_pan(digits + luhn_digit(digits)),
+            expiry=Expiry(2031, 8),
+            cvv=CVV("417") if random.random() < 0.8 else None,
+        )
+        self.money = Money(random.randrange(2, 5000), random.choice(("eur", "usd")))
+        self.offer = Offer(money=self.money, details=Details(customer={"reference": "u"}, metadata=self.number))
+
+    async def live(self) -> None:
+        """The whole purchase."""
+        random = self.simulation.random
+        await Pause(random.uniform(0, 60))
+        session_id = await self._begin()
+        if session_id is None:
+            return
+        if random.random() < 0.2:
+            await self._pry(session_id)
+        await self._decide(session_id)
+        payment = await self._wait(session_id, lambda one: one.phase in (Phase.HELD, Phase.SUCCEEDED, Phase.FAILED))
+        if payment is not None and payment.phase is Phase.HELD:
+            await self._capture(session_id, payment)
+            payment = await self._wait(session_id, lambda one: one.is_final)
+        if payment is not None and payment.phase is Phase.SUCCEEDED:
+            await self._refund(session_id, payment)
+
+    # The first calls
+
+    async def _begin(self) -> str | None:
+        random = self.simulation.random
+        if random.random() < 0.6:
+            init = self._wish("init/payment", key=f"init-{self.number}", offer=self.offer, card=self.card)
+            return await self._same(init, times=random.choice((1, 1, 2)))
+        at_start = random.random() < 0.5
+        kept, given = (None, self.card) if at_start else (self.card, None)
+        create = self._wish("create", key=f"create-{self.number}", offer=self.offer, card=kept)
+        session_id = await self._same(create, times=random.choice((1, 1, 2)))
+        if session_id is None or random.random() < 0.1:
+            return None  # never started
+        if random.random() < 0.1:
+            self._beside(self._ask(self._wish("cancel", session_id)))
+        start = self._wish("start/payment", session_id, key=f"start-{self.number}", card=given)
+        if random.random() < 0.3:  # and once more as another call: one of them must lose
+            self._beside(self._ask(replace(start, key=f"start-again-{self.number}", card=self.card)))
+        reply = await self._ask(start)
+        return session_id if reply.code in ("ok", "session_wrong_state") else None
+
+    async def _same(self, wish: Wish, *, times: int) -> str | None:
+        """The same call several times at once: the answers name one session."""
+        for _ in range(times - 1):
+            self._beside(self._ask(wish))
+        reply = await self._ask(wish)
+        return reply.session_id if reply.code == "ok" else None
+
+    async def _pry(self, session_id: str) -> None:
+        """Another project's hands on this session."""
+        random = self.simulation.random
+        stranger = random.choice([other for other in self.others if other.name != self.project.name])
+        for name in random.sample(("status", "confirm", "cancel", "capture", "refund"), 2):
+            wish = replace(self._wish(name, session_id), project=stranger)
+            reply = await self._ask(wish)
+            assert reply.code in ("session_not_found", "no answer"), f"P12: {stranger.name} may {name} {session_id}"
+
+    # Decisions
+
+    async def _decide(self, session_id: str) -> None:
+        payment = await self._wait(session_id, lambda one: one.phase is not Phase.ROUTING)
+        if payment is None or payment.phase is not Phase.AWAIT_CONFIRM:
+            return
+        random = self.simulation.random
+        confirm, cancel = self._wish("confirm", session_id), self._wish("cancel", session_id)
+        match random.choice(NEXT_DECISIONS):
+            case "confirm":
+                if random.random() < 0.5:
+                    confirm = replace(confirm, key=f"confirm-{self.number}")
+                await self._ask(confirm)
+            case "confirm twice":
+                self._beside(self._ask(confirm))
+                await self._ask(confirm)
+            case "race":
+                self._beside(self._ask(confirm))
+                await Pause(random.choice((0, 0, 0.01, 0.05)))
+                await self._ask(cancel)
+            case "cancel":
+                await self._ask(cancel)
+                if random.random() < 0.3:
+                    await self._ask(confirm)
+            case "late":  # in the very moment when the deadline passes
+                await Pause(DECISION_SECONDS_MAX + random.uniform(-1, 1))
+                await self._ask(random.choice((confirm, cancel)))
+            case _:
+                return
+
+    async def _capture(self, session_id: str, payment: Payment) -> None:
+        random = self.simulation.random
+        part = Money(random.randint(1, payment.held_minor), payment.money.currency)
+        whole, cancel = self._wish("capture", session_id), self._wish("cancel", session_id)
+        match random.choice(NEXT_CAPTURES):
+            case "whole":
+                await self._ask(whole)
+            case "part":
+                await self._ask(replace(whole, money=part, key=f"capture-{self.number}"))
+            case "race":
+                self._beside(self._ask(cancel))
+                await self._ask(replace(whole, money=part))
+            case "twice":
+                self._beside(self._ask(whole))
+                await self._ask(replace(whole, money=part))
+            case "cancel":
+                await self._ask(cancel)
+            case "late":
+                await Pause(self.project.settings.hold_period + random.uniform(-1, 1))
+                await self._ask(random.choice((whole, cancel)))
+            case _:
+                return
+
+    async def _refund(self, session_id: str, payment: Payment) -> None:
+        """Several at once, often more than there is; each repeated with its key until it is answered."""
+        random = self.simulation.random
+        asking: list[Box] = []
+        for number in range(random.choice((0, 1, 2, 3, 4))):
+            minor = random.choice((payment.captured_minor, random.randint(1, payment.captured_minor)))
+            key = f"refund-{self.number}-{number}"
+            wish = self._wish("refund", session_id, key=key)
+            money = None if random.random() < 0.2 else Money(minor, payment.money.currency)
+            wish = replace(wish, money=money, metadata=key, body_hash=key.encode())
+            for _ in range(random.choice((1, 1, 2))):
+                asking.append(self._beside(self._ask(wish)))
+            await Pause(random.choice((0, 0.01, 5, 20)))
+        for box in asking:
+            await box.take(within_seconds=86400)
+
+    # How they ask
+
+    def _wish(
+        self,
+        name: str,
+        session_id: str = "",
+        *,
+        key: str | None = None,
+        offer: Offer = Offer(),  # noqa: B008 - a frozen value
+        card: CardDetails | None = None,
+    ) -> Wish:
+        return Wish(project=self.project, name=name, session_id=session_id, key=key, offer=offer, card=card)
+
+    async def _ask(self, wish: Wish) -> Reply:
+        """Call until somebody answers, whichever process it is."""
+        simulation = self.simulation
+        reply = Reply(code="no answer")
+        for attempt in range(CALLS_MAX):
+            node = simulation.any_node()
+            box = Box(simulation.scheduler)
+            node.start(f"serve {wish.name}", serve(node, wish, box))
+            heard = await box.take(within_seconds=PATIENCE_SECONDS if node.house.is_alive else 0.1)
+            reply = heard or reply
+            simulation.record(None, f"  {wish.project.name} {wish.name} {wish.session_id} {wish.key}: {reply.code}")
+            if heard is not None and heard.is_done:
+                break
+            await Pause(simulation.random.uniform(0.05, 3 + attempt))
+        if reply.session_id or wish.session_id:
+            key = (wish.project.name, reply.session_id or wish.session_id)
+            simulation.answers.setdefault(key, []).append((wish.name, reply.code))
+        return reply
+
+    def _beside(self, asking: Coroutine[Any, Any, Any]) -> Box:
+        """Do it at the same time; the box gets the answer."""
+        box = Box(self.simulation.scheduler)
+
+        async def run() -> None:
+            box.put(await asking or True)
+            self.simulation.merchants -= 1
+
+        self.simulation.merchants += 1
+        self.simulation.scheduler.spawn("merchant", run())
+        return box
+
+    async def _wait(self, session_id: str, is_it: Callable[[Payment], bool]) -> Payment | None:
+        """Look into the session, ever more seldom, until the payment is as wanted; None when it never will be."""
+        gap = 0.5
+        while True:
+            session = self._session(session_id)
+            if session is None or session.status is Status.CANCELLED:
+                return None
+            if session.payments and is_it(session.payments[0]):
+                return session.payments[0]
+            if gap > 86400:
+                return None
+            await Pause(gap)
+            gap *= 1.7
+
+    def _session(self, session_id: str) -> PaymentSession | None:
+        return self.simulation.books.sessions.get((self.project.name, session_id))
+
+
+def open_merchants(simulation: Simulation) -> None:
+    """Projects, and so many purchases."""
+    projects = draw_projects(simulation.random)
+    for project in projects:
+        simulation.books.add_project(project)
+    for number in range(simulation.random.choice((3, 5, 8))):
+        merchant = Merchant(simulation, simulation.random.choice(projects), projects, number + 1)
+        merchant._beside(merchant.live())
