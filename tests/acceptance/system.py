@@ -38,6 +38,14 @@ def until(found: Callable[[], T], what: str, *, seconds: float = PATIENCE_SECOND
     return result
 
 
+def until_none(found: Callable[[], list[Any]], what: str, *, seconds: float = PATIENCE_SECONDS) -> None:
+    """Waits until nothing is found any more; fails after this long with what is left."""
+    deadline = time.monotonic() + seconds
+    while left := found():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s; left: {left[:5]}"
+        time.sleep(POLL_SECONDS)
+
+
 def reserve_port() -> socket.socket:
     """A port for one of our servers. While this socket is open no other program is given it, and ours may listen."""
     holder = socket.socket()

@@ -213,6 +213,26 @@ class Story:
         return True
 
 
+def confirmed(settings: Settings = ONE_STAGE) -> Story:
+    """A payment that was started and confirmed; its charge is planned."""
+    return Story(settings).start().confirm()
+
+
+def paid() -> Story:
+    """A sale that was approved."""
+    return confirmed().answered("00")
+
+
+def held() -> Story:
+    """An authorization that was approved."""
+    return confirmed(TWO_STAGE).answered("00")
+
+
+def unknown() -> Story:
+    """A sale without an answer; its reversal is planned."""
+    return confirmed().answered("")
+
+
 def outcome_for(operation: Operation, code: str) -> Outcome:
     """What an answer with this response code means to this operation; an empty one is no answer."""
     if not code:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
-from tests.ground.story import NOON, OFFER, ONE_STAGE, SEALED_CVV, TWO_STAGE, Story
+from tests.ground.story import OFFER, ONE_STAGE, SEALED_CVV, TWO_STAGE, Story, held, paid
 from tollhouse import decision
 from tollhouse.card import Expiry
+from tollhouse.change import Change
 from tollhouse.merchant import Project, Settings
 from tollhouse.money import Money
 from tollhouse.operation import Kind
@@ -20,8 +20,8 @@ from tollhouse.refusal import (
     CaptureExceedsHold,
     CardHasExpired,
     NotPermitted,
-    Refusal,
     RefundExceedsCaptured,
+    Refusal,
     RequestInvalid,
     StateForbids,
 )
@@ -40,14 +40,6 @@ def _submitted() -> Story:
     story = Story().start().confirm()
     story.send()
     return story
-
-
-def _held() -> Story:
-    return Story(TWO_STAGE).start().confirm().answered("00")
-
-
-def _paid() -> Story:
-    return Story().start().confirm().answered("00")
 
 
 def _automatic() -> Story:
@@ -72,12 +64,12 @@ TABLE: dict[str, tuple[Callable[[], Story], str]] = {
     "not sent": (lambda: Story().start().confirm().not_sent(), "409 = 409 409 409 409"),
     "authorizing": (_submitted, "           409   =       409    409     409           409"),
     "unknown": (lambda: Story().start().confirm().answered(""), "409 = 409 409 409 409"),
-    "held": (_held, "                       409   =       ok     ok      ok            409"),
-    "capturing": (lambda: _held().capture(2000), "409 = 409 = 409 409"),
-    "capture unknown": (lambda: _held().capture(2000).answered(""), "409 = 409 = 409 409"),
-    "releasing": (lambda: _held().cancel(), "409 409 = 409 409 409"),
-    "release unknown": (lambda: _held().cancel().answered(""), "409 409 = 409 409 409"),
-    "hold over": (lambda: _held().wait(4 * DAY).sweep(), "409 409 = 409 409 409"),
+    "held": (held, "                       409   =       ok     ok      ok            409"),
+    "capturing": (lambda: held().capture(2000), "409 = 409 = 409 409"),
+    "capture unknown": (lambda: held().capture(2000).answered(""), "409 = 409 = 409 409"),
+    "releasing": (lambda: held().cancel(), "409 409 = 409 409 409"),
+    "release unknown": (lambda: held().cancel().answered(""), "409 409 = 409 409 409"),
+    "hold over": (lambda: held().wait(4 * DAY).sweep(), "409 409 = 409 409 409"),
     "capture at the end of the hold": (
         lambda: (
             Story(replace(TWO_STAGE, hold_expiry=HoldExpiry.CAPTURE))
@@ -91,24 +83,24 @@ TABLE: dict[str, tuple[Callable[[], Story], str]] = {
     ),
     "cancelled before it began": (lambda: Story().create().cancel(), "409 409 = 409 409 409"),
     "cancelled": (lambda: Story().start().cancel(), "409 409 = 409 409 409"),
-    "released": (lambda: _held().cancel().answered("00"), "409 409 = 409 409 409"),
+    "released": (lambda: held().cancel().answered("00"), "409 409 = 409 409 409"),
     "never started": (lambda: Story().create().wait(30 * DAY).sweep(), "409 409 = 409 409 409"),
     "decision over": (lambda: Story().start().wait(240 * 60).sweep(), "409 409 = 409 409 409"),
-    "hold over and released": (lambda: _held().wait(4 * DAY).sweep().answered("00"), "409 409 = 409 409 409"),
+    "hold over and released": (lambda: held().wait(4 * DAY).sweep().answered("00"), "409 409 = 409 409 409"),
     "declined": (lambda: Story().start().confirm().answered("51"), "409 = 409 409 409 409"),
     "declined after confirming itself": (lambda: _automatic().answered("51"), "409 = 409 409 409 409"),
     "undone": (lambda: Story().start().confirm().answered("").answered("00"), "409 = 409 409 409 409"),
     "given up": (lambda: Story().start().confirm().wait(31).not_sent(), "409 = 409 409 409 409"),
-    "capture declined": (lambda: _held().capture(2000).answered("05"), "409 = 409 409 409 409"),
+    "capture declined": (lambda: held().capture(2000).answered("05"), "409 = 409 409 409 409"),
     "no route": (_unrouted, "                   409   409     409    409     409           409"),
-    "paid": (_paid, "                       409   =       409    =       409           ok"),
-    "paid in part": (lambda: _held().capture(2000).answered("00"), "409 = 409 = 409 ok"),
-    "refund open": (lambda: _paid().refund(1000), "409 = 409 = 409 ok"),
-    "refund done": (lambda: _paid().refund(1000).answered("00"), "409 = 409 = 409 ok"),
+    "paid": (paid, "                       409   =       409    =       409           ok"),
+    "paid in part": (lambda: held().capture(2000).answered("00"), "409 = 409 = 409 ok"),
+    "refund open": (lambda: paid().refund(1000), "409 = 409 = 409 ok"),
+    "refund done": (lambda: paid().refund(1000).answered("00"), "409 = 409 = 409 ok"),
     "error while unknown": (lambda: Story().start().confirm().be_stuck(Kind.SALE), "409 = 409 409 409 409"),
-    "error while capturing": (lambda: _held().capture(2000).be_stuck(Kind.CAPTURE), "409 = 409 = 409 409"),
-    "error while releasing": (lambda: _held().cancel().be_stuck(Kind.REVERSAL), "409 409 = 409 409 409"),
-    "error while refunding": (lambda: _paid().refund(1000).be_stuck(Kind.REFUND), "409 = 409 = 409 409"),
+    "error while capturing": (lambda: held().capture(2000).be_stuck(Kind.CAPTURE), "409 = 409 = 409 409"),
+    "error while releasing": (lambda: held().cancel().be_stuck(Kind.REVERSAL), "409 409 = 409 409 409"),
+    "error while refunding": (lambda: paid().refund(1000).be_stuck(Kind.REFUND), "409 = 409 = 409 409"),
 }
 
 
@@ -128,13 +120,10 @@ def _call(story: Story, name: str) -> str:
             case "capture_other":
                 change = decision.capture(session, other, now=now, ids=ids)
             case "refund":
-                change = decision.refund(
-                    session, other, story.project, payment_id=None, metadata=None, now=now, ids=ids
-                )
+                change = _refund(story, other)
             case _:
                 raise AssertionError(name)
-    except StateForbids as refusal:
-        assert refusal.description.startswith("session_id: "), refusal.description
+    except StateForbids:
         return "409"
     if change is None:
         return "="
@@ -270,7 +259,7 @@ def test_cancel_of_an_unstarted_session() -> None:
 
 def test_cancel_of_a_hold_voids_it() -> None:
     """The authorization is reversed under its own amount, and the payment fails once that is done."""
-    story = _held().cancel()
+    story = held().cancel()
     reversal = story.last(Kind.REVERSAL)
     assert (reversal.amount_minor, reversal.target_id) == (2590, story.last(Kind.AUTHORIZATION).id)
     assert story.payment.phase is Phase.CANCELLING
@@ -294,45 +283,46 @@ def test_cancel_of_a_hold_voids_it() -> None:
 def test_too_much(tell: Callable[[Story, int | None], Story], money: int | None, refusal: type[Refusal]) -> None:
     """More than was held is not captured, and more than is left is not refunded (P3)."""
     with pytest.raises(refusal):
-        tell(_held(), money)
+        tell(held(), money)
 
 
 def test_capture_takes_all_by_default() -> None:
     """Without an amount the whole hold is captured."""
-    assert _held().capture().last(Kind.CAPTURE).amount_minor == 2590
+    assert held().capture().last(Kind.CAPTURE).amount_minor == 2590
 
 
 def test_refund_takes_what_is_left_by_default() -> None:
     """Without an amount a refund gives back what earlier refunds left."""
-    story = _paid().refund(1000).refund()
+    story = paid().refund(1000).refund()
     assert story.last(Kind.REFUND).amount_minor == 1590
     assert story.payment.refunded_minor == 2590
 
 
 def test_declined_refund_may_be_tried_again() -> None:
     """What a declined refund had taken is free for the next one."""
-    story = _paid().refund().answered("05").refund()
+    story = paid().refund().answered("05").refund()
     assert story.payment.refunded_minor == 2590
 
 
-@pytest.mark.parametrize("call", ["capture", "refund"])
-def test_other_currency_is_refused(call: str) -> None:
+def _refund(story: Story, money: Money | None, *, payment_id: str | None = None) -> Change:
+    return decision.refund(
+        story.session,
+        money,
+        story.project,
+        payment_id=payment_id,
+        metadata={"why": "returned"},
+        now=story.now,
+        ids=story.ids,
+    )
+
+
+def test_other_currency_is_refused() -> None:
     """An amount in another currency than the payment's is a malformed request."""
-    story = _held() if call == "capture" else _paid()
-    with pytest.raises(RequestInvalid) as refused:
-        if call == "capture":
-            decision.capture(story.session, Money(1, "usd"), now=story.now, ids=story.ids)
-        else:
-            decision.refund(
-                story.session,
-                Money(1, "usd"),
-                story.project,
-                payment_id=None,
-                metadata=None,
-                now=story.now,
-                ids=story.ids,
-            )
-    assert refused.value.path == "amount_details.currency"
+    story, dollar = held(), Money(1, "usd")
+    with pytest.raises(RequestInvalid, match=r"^amount_details.currency: eur expected"):
+        decision.capture(story.session, dollar, now=story.now, ids=story.ids)
+    with pytest.raises(RequestInvalid, match=r"^amount_details.currency: eur expected"):
+        _refund(paid(), dollar)
 
 
 @pytest.mark.parametrize(
@@ -350,74 +340,8 @@ def test_partial_refunds_off(first: int | None, second: int | None, refusal: typ
 
 
 def test_refund_of_a_named_payment() -> None:
-    """A refund may name its payment; another name is a malformed request."""
-    story = _paid()
-    for payment_id in (story.payment.id, "pm_unknown"):
-        try:
-            change = decision.refund(
-                story.session,
-                None,
-                story.project,
-                payment_id=payment_id,
-                metadata={"why": "returned"},
-                now=story.now,
-                ids=story.ids,
-            )
-            assert change.session.operations[-1].metadata == {"why": "returned"}
-        except RequestInvalid as refusal:
-            assert (refusal.path, payment_id) == ("payment_id", "pm_unknown")
-
-
-# --- timers -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("tell", "seconds", "reason"),
-    [
-        (lambda: Story().create(Offer()), 30 * DAY, Reason.CANCELLED),
-        (lambda: Story().start(), 240 * 60, Reason.CONFIRM_TIMEOUT),
-    ],
-)
-def test_timer_ends_a_session(tell: Callable[[], Story], seconds: int, reason: Reason) -> None:
-    """Unstarted for 30 days or undecided for 240 minutes, a session is cancelled, and not a moment earlier."""
-    story = tell().wait(seconds - 1).sweep()
-    assert story.session.status in (Status.CREATED, Status.IN_PROGRESS)
-    story.wait(1).sweep()
-    assert (story.session.status, story.session.reason) == (Status.CANCELLED, reason)
-    assert not story.take(decision.expire(story.session, now=story.now, ids=story.ids))
-
-
-def test_undecided_session_erases_the_security_code() -> None:
-    """The end of the decision time is announced once, and the security code goes with it."""
-    story = Story().start().wait(240 * 60).sweep()
-    assert (story.erased, story.announced) == ([SEALED_CVV], ["ready_to_confirm", "payment_finished"])
-    assert story.payment.decision is Decision.TIMED_OUT
-
-
-def test_given_card_is_forgotten_after_a_day() -> None:
-    """A card given at create is kept for 24 hours; the session lives on and wants it again."""
-    story = Story().create().wait(DAY).sweep()
-    assert (story.session.status, story.session.offer.card, story.erased) == (Status.CREATED, None, [SEALED_CVV])
-    assert story.session.due_at == NOON + timedelta(days=30)
-    with pytest.raises(RequestInvalid, match="payment_details"):
-        story.start(Offer())
-
-
-@pytest.mark.parametrize(
-    ("hold_expiry", "kind"), [(HoldExpiry.RELEASE, Kind.REVERSAL), (HoldExpiry.CAPTURE, Kind.CAPTURE)]
-)
-def test_end_of_the_hold(hold_expiry: HoldExpiry, kind: Kind) -> None:
-    """A hold nobody captured is released, or captured whole if the project says so."""
-    story = Story(replace(TWO_STAGE, hold_expiry=hold_expiry, hold_period=7200)).start().confirm().answered("00")
-    assert not story.wait(7199).sweep().last(Kind.AUTHORIZATION).next_attempt_at
-    operation = story.wait(1).sweep().last(kind)
-    assert operation.amount_minor == 2590
-    story.answered("00")
-    assert story.payment.reason is (Reason.CAPTURE_TIMEOUT if kind is Kind.REVERSAL else None)
-
-
-def test_timers_are_silent_once_decided() -> None:
-    """A confirmed payment has no decision timer, a captured one no hold timer (P4)."""
-    story = _held().capture()
-    assert (story.payment.decision_deadline_at, story.payment.hold_deadline_at) == (None, None)
-    assert decision.expire(story.session, now=story.now + timedelta(days=99), ids=story.ids) is None
+    """A refund may name its payment, and keeps its metadata; another name is a malformed request."""
+    story = paid()
+    assert _refund(story, None, payment_id=story.payment.id).session.operations[-1].metadata == {"why": "returned"}
+    with pytest.raises(RequestInvalid, match=r"^payment_id"):
+        _refund(story, None, payment_id="pm_unknown")

@@ -105,7 +105,7 @@ def _stays(kind: Kind) -> set[tuple[State, Heard]]:
 
 
 def test_kinds_are_sorted() -> None:
-    """Each kind is either undone or insisted upon when its fate is unclear; charges are the undoable ones paid by card."""
+    """When its fate is unclear, each kind is either undone or insisted upon; what takes money is undone."""
     assert set(Kind) == UNDOABLE | INSISTENT
     assert not UNDOABLE & INSISTENT
     assert {Kind.SALE, Kind.AUTHORIZATION} == CHARGES

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.ground.story import NOON, OFFER, TWO_STAGE, Story
+from tests.ground.story import NOON, OFFER, TWO_STAGE, Story, held, paid
 from tollhouse.merchant import Settings
 from tollhouse.operation import Kind, State
 from tollhouse.outcome import Reason
@@ -17,24 +17,16 @@ from tollhouse.session import Offer, RefundStatus, Status, refund_status
 DAY = 24 * 3600
 
 
-def _held() -> Story:
-    return Story(TWO_STAGE).start().confirm().answered("00")
-
-
-def _paid() -> Story:
-    return Story().start().confirm().answered("00")
-
-
 SEEN: dict[str, tuple[Callable[[], Story], str, str | None, Reason | None]] = {
     "created": (lambda: Story().create(), "created", None, None),
     "dropped": (lambda: Story().create().cancel(), "cancelled", None, Reason.CANCELLED_BY_MERCHANT),
     "waits for the decision": (lambda: Story().start(), "in_progress", "confirm", None),
     "confirmed": (lambda: Story().start().confirm(), "in_progress", None, None),
     "confirms itself": (lambda: Story(Settings(auto_confirm=True)).start(), "in_progress", None, None),
-    "held": (_held, "in_progress", "capture", None),
-    "capturing": (lambda: _held().capture(), "in_progress", None, None),
-    "releasing": (lambda: _held().cancel(), "in_progress", None, None),
-    "paid": (_paid, "accepted", None, None),
+    "held": (held, "in_progress", "capture", None),
+    "capturing": (lambda: held().capture(), "in_progress", None, None),
+    "releasing": (lambda: held().cancel(), "in_progress", None, None),
+    "paid": (paid, "accepted", None, None),
     "declined": (
         lambda: Story().start().confirm().answered("51"),
         "cancelled",
@@ -60,23 +52,23 @@ SEEN: dict[str, tuple[Callable[[], Story], str, str | None, Reason | None]] = {
         None,
         Reason.ACQUIRER_TIMEOUT,
     ),
-    "refunding": (lambda: _paid().refund(100), "in_progress", None, None),
-    "refunded": (lambda: _paid().refund(100).answered("00"), "accepted", None, None),
-    "refund declined": (lambda: _paid().refund(100).answered("05"), "accepted", None, None),
+    "refunding": (lambda: paid().refund(100), "in_progress", None, None),
+    "refunded": (lambda: paid().refund(100).answered("00"), "accepted", None, None),
+    "refund declined": (lambda: paid().refund(100).answered("05"), "accepted", None, None),
     "refund unknown for a day": (
-        lambda: _paid().refund(100).be_stuck(Kind.REFUND),
+        lambda: paid().refund(100).be_stuck(Kind.REFUND),
         "error",
         None,
         Reason.ACQUIRER_TIMEOUT,
     ),
     "capture unknown for a day": (
-        lambda: _held().capture().be_stuck(Kind.CAPTURE),
+        lambda: held().capture().be_stuck(Kind.CAPTURE),
         "error",
         None,
         Reason.ACQUIRER_TIMEOUT,
     ),
     "release unknown for a day": (
-        lambda: _held().cancel().be_stuck(Kind.REVERSAL),
+        lambda: held().cancel().be_stuck(Kind.REVERSAL),
         "error",
         None,
         Reason.ACQUIRER_TIMEOUT,
@@ -119,7 +111,7 @@ def test_every_status_is_seen() -> None:
 )
 def test_refund_status(state: State, is_stuck: bool, status: RefundStatus) -> None:
     """A refund shows four statuses; one undone after silence counts as declined (wire-api 8.4)."""
-    refund = _paid().refund(100).last(Kind.REFUND)
+    refund = paid().refund(100).last(Kind.REFUND)
     assert refund_status(replace(refund, state=state, is_stuck=is_stuck)) is status
 
 
@@ -128,16 +120,16 @@ DUE: dict[str, tuple[Callable[[], Story], float | None]] = {
     "created with a card": (lambda: Story().create(), DAY),
     "waits for the decision": (lambda: Story().start(), 240 * 60),
     "confirmed": (lambda: Story().start().confirm(), 0),
-    "held": (_held, 3 * DAY + 23 * 3600),
+    "held": (held, 3 * DAY + 23 * 3600),
     "held shorter": (
         lambda: Story(replace(TWO_STAGE, hold_period=3600)).start().confirm().answered("00"),
         3600,
     ),
     "not sent": (lambda: Story().start().confirm().not_sent(), 2),
-    "capture unanswered": (lambda: _held().capture().answered(""), 5),
+    "capture unanswered": (lambda: held().capture().answered(""), 5),
     "reversal to be sent": (lambda: Story().start().confirm().answered(""), 0),
     "nothing found while in flight": (lambda: Story().start().confirm().answered("").answered("25"), 60),
-    "paid": (_paid, None),
+    "paid": (paid, None),
     "dropped": (lambda: Story().create().cancel(), None),
 }
 
@@ -159,7 +151,7 @@ def test_submitted_is_due_at_the_answer_limit() -> None:
 
 def test_unclear_is_due_before_a_person_after_a_day() -> None:
     """An unclear operation makes its session due a day later even if its next attempt lies further away."""
-    story = _held().capture().answered("")
+    story = held().capture().answered("")
     unclear = story.last(Kind.CAPTURE)
     far = replace(unclear, next_attempt_at=NOON + timedelta(days=9))
     assert story.session.with_operation(far).due_at == NOON + timedelta(days=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.ground.story import NOON, TWO_STAGE, Story
+from tests.ground.story import NOON, TWO_STAGE, Story, confirmed, held
 from tests.strategies import messages, tags
 from tollhouse.acquirers import ACQUIRERS
 from tollhouse.acquirers.iso8583.fields import Garbled, match_key, pack, pack_tags, unpack, unpack_tags
@@ -43,21 +44,13 @@ def _last_attempt(story: Story, kind: Kind, attempts: int = 1) -> Request:
     return request(story.session.with_payment(payment), operation)
 
 
-def _confirmed() -> Story:
-    return Story().start().confirm()
-
-
-def _held() -> Story:
-    return Story(TWO_STAGE).start().confirm().answered("00")
-
-
 def _captured() -> Story:
-    return _held().capture(2000).answered("00")
+    return held().capture(2000).answered("00")
 
 
 GOLDEN: dict[str, tuple[Callable[[], Request], str, dict[str, str], dict[str, Slot]]] = {
     "sale": (
-        lambda: _last_attempt(_confirmed(), Kind.SALE),
+        lambda: _last_attempt(confirmed(), Kind.SALE),
         "0200",
         {**COMMON, "3": "000000", "11": "000001", "37": "000000000001"},
         {**CARD_SLOTS, "48": Slot.CVV},
@@ -69,19 +62,19 @@ GOLDEN: dict[str, tuple[Callable[[], Request], str, dict[str, str], dict[str, Sl
         {**CARD_SLOTS, "48": Slot.CVV},
     ),
     "completion": (
-        lambda: _last_attempt(_held().capture(2000), Kind.CAPTURE),
+        lambda: _last_attempt(held().capture(2000), Kind.CAPTURE),
         "0220",
         {**COMMON, "3": "000000", "4": "000000002000", "11": "000002", "37": "000000000002", "48": "3712000000000001"},
         CARD_SLOTS,
     ),
     "completion repeated": (
-        lambda: _last_attempt(_held().capture(2000), Kind.CAPTURE, attempts=3),
+        lambda: _last_attempt(held().capture(2000), Kind.CAPTURE, attempts=3),
         "0221",
         {**COMMON, "3": "000000", "4": "000000002000", "11": "000002", "37": "000000000002", "48": "3712000000000001"},
         CARD_SLOTS,
     ),
     "refund of a sale": (
-        lambda: _last_attempt(_confirmed().answered("00").refund(), Kind.REFUND),
+        lambda: _last_attempt(confirmed().answered("00").refund(), Kind.REFUND),
         "0200",
         {**COMMON, "3": "200000", "11": "000002", "37": "000000000002", "48": "3712000000000001"},
         CARD_SLOTS,
@@ -94,7 +87,7 @@ GOLDEN: dict[str, tuple[Callable[[], Request], str, dict[str, str], dict[str, Sl
     ),
     **{
         f"reversal of a sale, attempt {attempt}": (
-            lambda attempt=attempt: _last_attempt(_confirmed().answered(""), Kind.REVERSAL, attempts=attempt),
+            lambda attempt=attempt: _last_attempt(confirmed().answered(""), Kind.REVERSAL, attempts=attempt),
             mti,
             {
                 **COMMON,
@@ -108,13 +101,13 @@ GOLDEN: dict[str, tuple[Callable[[], Request], str, dict[str, str], dict[str, Sl
         for attempt, mti in ((1, "0400"), (2, "0420"), (3, "0421"), (4, "0421"))
     },
     "reversal of an authorization": (
-        lambda: _last_attempt(_held().cancel(), Kind.REVERSAL),
+        lambda: _last_attempt(held().cancel(), Kind.REVERSAL),
         "0400",
         {**COMMON, "3": "000000", "11": "000002", "37": "000000000001", "90": "01000000010302120000" + "0" * 22},
         CARD_SLOTS,
     ),
     "reversal of a refund": (
-        lambda: _last_attempt(_confirmed().answered("00").refund(500).answered(""), Kind.REVERSAL),
+        lambda: _last_attempt(confirmed().answered("00").refund(500).answered(""), Kind.REVERSAL),
         "0400",
         {
             **COMMON,
@@ -157,18 +150,18 @@ def test_every_kind_is_golden() -> None:
 
 def test_security_code_goes_with_the_charge_only() -> None:
     """Only a charge whose payment still has a sealed code asks for it; the vault is told which."""
-    made = _last_attempt(_confirmed(), Kind.SALE)
+    made = _last_attempt(confirmed(), Kind.SALE)
     assert made.card == CardUse(project="shop", card_token="ct_1", sealed_cvv="sealed-1")
     later = _last_attempt(_captured().refund(500), Kind.REFUND)
     assert later.card == CardUse(project="shop", card_token="ct_1", sealed_cvv=None)
-    story = _confirmed()
+    story = confirmed()
     story.session = story.session.with_payment(replace(story.payment, sealed_cvv=None))
     assert _last_attempt(story, Kind.SALE).slots == CARD_SLOTS
 
 
 def test_times_are_utc() -> None:
     """Fields 7, 12 and 13 are UTC, whatever zone the references were named in."""
-    story = _confirmed()
+    story = confirmed()
     operation = story.last(Kind.SALE)
     at = datetime(2026, 12, 31, 23, 30, tzinfo=timezone(timedelta(hours=-2)))
     named = References(rrn="R" * 12, stan="123456", terminal="TERM0001", transmitted_at=at)
@@ -178,14 +171,14 @@ def test_times_are_utc() -> None:
 
 def test_long_project_names_are_cut() -> None:
     """Field 42 has fifteen characters, in capitals."""
-    story = _confirmed()
+    story = confirmed()
     story.session = replace(story.session, project="a-rather-long-name")
     assert _last_attempt(story, Kind.SALE).fields["42"] == "A-RATHER-LONG-N"
 
 
 def test_request_without_references_is_a_bug() -> None:
     """No message is built before its references are committed."""
-    story = _confirmed()
+    story = confirmed()
     with pytest.raises(AssertionError):
         request(story.session, story.last(Kind.SALE))
 
@@ -264,23 +257,22 @@ def test_tags_pack_and_unpack(tags: dict[str, str]) -> None:
 def test_garbage_is_garbled(raw: bytes) -> None:
     """Bytes from the wire are a message or `Garbled`, never another failure."""
     try:
-        assert len(unpack(raw)["t"]) == 4
+        text = unpack(raw)["t"]
     except Garbled as garbled:
-        assert len(str(garbled)) < 60
+        text = str(garbled)
+    assert len(text) == 4 or (len(text) < 60 and text.startswith(("field ", "not a message")))
 
 
 @given(st.text(max_size=40))
 def test_garbage_in_tags_is_garbled(text: str) -> None:
     """Field 48 is tags or `Garbled`."""
-    try:
-        assert "".join(f"{tag}{len(value):02d}{value}" for tag, value in unpack_tags(text).items()) or text == ""
-    except Garbled as garbled:
-        assert str(garbled).startswith("field 48")
+    with suppress(Garbled):
+        assert all(tag in text and value in text for tag, value in unpack_tags(text).items())
 
 
 @pytest.mark.parametrize(
     ("fields", "names"),
-    [({"4": "12345"}, "field 4"), ({"2": "4" * 20}, "field 2"), ({"48": "9" * 1000}, "field 48"), ({"x": "417"}, "")],
+    [({"4": "12345"}, "field 4"), ({"2": "4" * 20}, "field 2"), ({"48": "9" * 1000}, "field 48")],
 )
 def test_misfit_is_garbled(fields: dict[str, str], names: str) -> None:
     """A field that does not fit is named, without its value."""

@@ -1,8 +1,8 @@
-"""A node's door: what the HTTP API does around a flow, without HTTP: idempotency keys, refusals, going on afterwards."""
+"""A node's door: what the HTTP API does around a flow, without HTTP: keys, refusals, going on afterwards."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.simulation import invariants
@@ -38,7 +38,7 @@ class Wish:
     name: str
     session_id: str = ""
     key: str | None = None
-    offer: Offer = Offer()
+    offer: Offer = field(default_factory=Offer)
     card: CardDetails | None = None
     money: Money | None = None
     metadata: object = None

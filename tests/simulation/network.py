@@ -1,4 +1,4 @@
-"""Between the nodes and the bank: messages are lost, late, doubled and garbled on their way; the bank's books are not."""
+"""Between the nodes and the bank: messages are lost, late, doubled and garbled; the bank's books are not."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Network:
         self.on_the_way: dict[Key, int] = {}
         self.pending = 0  # messages and mistakes of the bank that are still to come
         self._simulation = simulation
-        self._mistaken: set[Key] = set()
+        self.mistaken: set[Key] = set()
         self._asked: dict[Key, Request] = {}
         random = simulation.random
         self._away = (0.0, 0.0)
@@ -140,8 +140,8 @@ class Network:
 
     def _perhaps_mistake(self, entry: Entry) -> None:
         """Once per charge the bank may come to approve what it had reversed, and say so until somebody listens."""
-        if entry.key not in self._mistaken and self._simulation.chance("approved_again"):
-            self._mistaken.add(entry.key)
+        if entry.key not in self.mistaken and self._simulation.chance("approved_again"):
+            self.mistaken.add(entry.key)
             self._later(self._simulation.random.uniform(1, 120), self._mistake, entry)
 
     async def _mistake(self, entry: Entry) -> None:

@@ -22,8 +22,8 @@ from tollhouse.net.guard import UrlRefused, check_url
 from tollhouse.store.projects import KnownProject, ProjectExists, insert_project
 from tollhouse.vault.secrets import ProjectSecrets
 
-KEY_BITS, KEY_EXPONENT = 3072, 65537
-SEED_BYTES = SECRET_BYTES = 32
+KEY_BITS, KEY_EXPONENT = 2048, 65537
+SECRET_BYTES = 32
 
 # What wire-api 16 calls settings although it has a place of its own.
 _ELSEWHERE = {
@@ -72,7 +72,8 @@ async def create_project(
         public_keys=(read_public_key(public_key),),
         webhook_url=webhook_url and read_webhook_url(webhook_url, is_live=is_live),
     )
-    rsa, ed25519 = generate_private_key(KEY_EXPONENT, KEY_BITS), Ed25519PrivateKey.from_private_bytes(os.urandom(SEED_BYTES))
+    rsa = generate_private_key(KEY_EXPONENT, KEY_BITS)
+    ed25519 = Ed25519PrivateKey.generate()
     secret = signing.webhook_secret(os.urandom(SECRET_BYTES))
     project_secrets = await ProjectSecrets.open_home(pool, home)
     known = KnownProject(

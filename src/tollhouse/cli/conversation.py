@@ -13,8 +13,6 @@ import msgspec
 from tollhouse.cli.identity import Merchant, headers_of
 from tollhouse.net.merchant import Arrived, Caller
 
-PAYMENTS = {1: "acquiring_payments", 2: "payment_list"}
-
 Members = dict[str, Any]
 
 
@@ -70,7 +68,7 @@ class Conversation:
     session: Members = field(default_factory=dict)
     _merchant: Merchant | None = None
     _began: float = field(default_factory=time.monotonic)
-    _arrived: asyncio.Queue[Arrived] = field(default_factory=asyncio.Queue)
+    _arrived: asyncio.Queue[tuple[float, Arrived]] = field(default_factory=asyncio.Queue)
 
     @property
     def merchant(self) -> Merchant:
@@ -84,16 +82,17 @@ class Conversation:
 
     def take(self, arrived: Arrived) -> None:
         """Something came to the merchant's webhook address."""
-        self._arrived.put_nowait(arrived)
+        self._arrived.put_nowait((time.monotonic(), arrived))
 
     async def call(self, name: str, members: Members, *, key: str | None = None) -> Members:
         """Make a signed call and return the session of its answer. Raises `CallRefused`, `Unreachable`."""
         path = f"/api/v{self.api_version}/{name}"
         body = msgspec.json.encode(members)
         more = {} if key is None else {"X-PARTNER-IDEMPOTENCY-KEY": key}
+        began = time.monotonic()
         answer = await self.caller.post(self.url + path, body, headers_of(self.merchant, body, more))
         made = CallMade(
-            at_ms=self._now_ms(),
+            at_ms=self._ms(began),
             method="POST",
             path=path,
             status=answer.status,
@@ -114,10 +113,10 @@ class Conversation:
         while True:
             try:
                 async with asyncio.timeout(max(0, deadline - time.monotonic())):
-                    arrived = await self._arrived.get()
+                    at, arrived = await self._arrived.get()
             except TimeoutError:
                 raise NoWebhook(f"no webhook for {seconds_max:.0f} s") from None
-            came = self._read(arrived)
+            came = self._read(at, arrived)
             if came.session.get("id") != self.session.get("id"):
                 continue  # an earlier run was ended before its last webhook
             self.webhooks.append(came)
@@ -131,12 +130,12 @@ class Conversation:
         payments = self.session.get("acquiring_payments") or self.session.get("payment_list") or [{}]
         return payments[0]
 
-    def _read(self, arrived: Arrived) -> WebhookCame:
+    def _read(self, at: float, arrived: Arrived) -> WebhookCame:
         members = _members(arrived.body)
         event_id = str(members.get("event_id", ""))
         session = members.get("session")
         return WebhookCame(
-            at_ms=self._now_ms(),
+            at_ms=self._ms(at),
             type=str(members.get("type", "")),
             event_id=event_id,
             sequence=int(members.get("sequence", 0)),
@@ -145,8 +144,8 @@ class Conversation:
             is_repeated=any(earlier.event_id == event_id for earlier in self.webhooks),
         )
 
-    def _now_ms(self) -> int:
-        return round((time.monotonic() - self._began) * 1000)
+    def _ms(self, at: float) -> int:
+        return round((at - self._began) * 1000)
 
 
 def _members(body: bytes) -> Members:

@@ -43,4 +43,5 @@ async def _run(dsn: str, work: Callable[[asyncpg.Pool], Awaitable[Result]]) -> R
         finally:
             await pool.close()
     except LOST as lost:
-        raise Failure(f"the database at {place(dsn)} went away: {lost or type(lost).__name__}; run this again") from None
+        why = str(lost) or type(lost).__name__
+        raise Failure(f"the database at {place(dsn)} went away: {why}; run this again") from None

@@ -1,4 +1,4 @@
-"""What the command line reads: sessions with their lives, events with their deliveries, and the evidence of `verify`."""
+"""What the command line reads: sessions with their lives, events with their deliveries, evidence for `verify`."""
 
 from __future__ import annotations
 

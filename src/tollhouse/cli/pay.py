@@ -1,0 +1,206 @@
+"""`tollhouse pay`: plays a merchant against the running gateway and prints the whole conversation."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import click
+
+from tollhouse.boot.config import Config
+from tollhouse.card import PAN, CardNumberInvalid, parse_pan
+from tollhouse.cli.database import on_database
+from tollhouse.cli.failure import Failure
+from tollhouse.cli.listening import local_url
+from tollhouse.cli.settings import with_config
+from tollhouse.money import Money, parse_money
+
+if TYPE_CHECKING:
+    from tollhouse.cli.telling import Teller
+
+FRESH_SECONDS = 1.2  # so long a gateway may still see a project's earlier settings
+PROBE_SECONDS_MAX = 5.0
+WEBHOOK_MARGIN_SECONDS = 45.0
+
+_EPILOG = """\b
+Examples:
+  tollhouse pay
+  tollhouse pay --card 5555555555554444 --amount 1200 --currency jpy --api v1
+  tollhouse pay --refund 10.00 --refund 15.90
+  tollhouse pay --cancel
+  tollhouse pay --two-stage --capture 20
+  tollhouse pay --card 4000000000009995          insufficient funds: exit code 1
+  tollhouse pay --card $(tollhouse card --fault 1)   approved, but the answer is lost
+
+\b
+Exit code 0: it ended as the flags say (paid, or cancelled) and every signature fits; 1: it did not.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.option("--card", "number", default="4242424242424242", show_default=True, metavar="NUMBER", help="Which card.")
+@click.option("--amount", default="25.90", show_default=True, help="How much, in the currency's own units.")
+@click.option("--currency", default="eur", show_default=True, help="ISO 4217 letters.")
+@click.option("--cancel", "cancels", is_flag=True, help="Cancel instead of confirming.")
+@click.option("--confirm-after", default=0.0, metavar="SECONDS", help="Let the decision wait so long.")
+@click.option("--two-stage", is_flag=True, help="Authorize first, capture then.")
+@click.option("--capture", metavar="AMOUNT", help="With --two-stage: take only so much.")
+@click.option("--refund", "refunds", multiple=True, metavar="AMOUNT", help="Give back so much; may be repeated.")
+@click.option("--api", type=click.Choice(["v1", "v2"]), default="v2", show_default=True, help="Version of the API.")
+@click.option("--project", metavar="NAME", help="Play this project; it is made if it does not exist.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end instead.")
+@with_config(
+    "home", "host", "port", "public_url", "database_url", "answer_limit_seconds", "in_flight_limit_seconds"
+)
+def command(config: Config, **given: Any) -> None:
+    """Play a merchant: make a payment and print the whole conversation."""
+    wish = _read(given)
+    url = _gateway_url(config)
+    asyncio.run(_refuse_no_gateway(url))
+    from tollhouse.cli.telling import Teller
+
+    teller = Teller(is_silent=wish.as_json)
+    told = on_database(config, lambda pool: _play(config, pool, url, wish, teller))
+    if wish.as_json:
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+    else:
+        teller.end(told["session"], told["result"])
+    sys.exit(0 if told["result"]["ok"] else 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What was asked for, read and checked."""
+
+    pan: PAN
+    money: Money
+    cancels: bool
+    confirm_after_seconds: float
+    is_two_stage: bool
+    capture: Money | None
+    refunds: tuple[Money, ...]
+    api_version: int
+    project: str | None
+    as_json: bool
+
+    @property
+    def card(self) -> str:
+        """The card as it may be shown."""
+        return f"{self.pan.bin}******{self.pan.last4}"
+
+
+def _read(given: dict[str, Any]) -> Wish:
+    """The flags as values. Raises `UsageError` naming the one that is wrong, never with a card's number."""
+    try:
+        pan = parse_pan(given["number"].replace(" ", ""))
+    except CardNumberInvalid:
+        raise click.UsageError("--card: 12 to 19 digits with a right check digit (Luhn) expected") from None
+    currency = given["currency"]
+    money = _money("--amount", given["amount"], currency)
+    capture = _money("--capture", given["capture"], currency) if given["capture"] else None
+    if capture and not given["two_stage"]:
+        raise click.UsageError("--capture needs --two-stage: a one-stage payment takes all at once")
+    if given["cancels"] and (given["refunds"] or capture):
+        raise click.UsageError("--cancel takes no money, so there is nothing to capture or refund; leave one out")
+    return Wish(
+        pan=pan,
+        money=money,
+        cancels=given["cancels"],
+        confirm_after_seconds=max(0.0, given["confirm_after"]),
+        is_two_stage=given["two_stage"],
+        capture=capture,
+        refunds=tuple(_money("--refund", text, currency) for text in given["refunds"]),
+        api_version=int(given["api"][1:]),
+        project=given["project"],
+        as_json=given["as_json"],
+    )
+
+
+def _money(flag: str, text: str, currency: str) -> Money:
+    try:
+        return parse_money(text, currency)
+    except ValueError as problem:
+        raise click.UsageError(f"{flag}: {problem}") from None
+
+
+def _gateway_url(config: Config) -> str:
+    """Where the gateway is reached from here: its public address where one was set, else on this machine."""
+    is_default = config.public_url == f"http://127.0.0.1:{config.port}"
+    return local_url(config.host, config.port) if is_default else config.public_url
+
+
+async def _refuse_no_gateway(url: str) -> None:
+    from tollhouse.net.merchant import Unreachable, calling
+
+    try:
+        async with calling(PROBE_SECONDS_MAX) as caller:
+            answer = await caller.get(f"{url}/readyz")
+    except Unreachable as problem:
+        raise Failure(
+            f"no gateway answers at {url} ({problem}); start one with `tollhouse up`,"
+            " or say where it is with TOLLHOUSE_PORT or TOLLHOUSE_PUBLIC_URL"
+        ) from None
+    if answer.status != 200:
+        raise Failure(f"the gateway at {url} is not ready (status {answer.status}); its log tells why")
+
+
+async def _play(config: Config, pool: asyncpg.Pool, url: str, wish: Wish, teller: Teller) -> dict[str, Any]:
+    from tollhouse.cli.conversation import Conversation
+    from tollhouse.cli.identity import DEFAULT_NAME, claimed_name, come_back, leave
+    from tollhouse.cli.play import Plan, play
+    from tollhouse.net.merchant import Arrived, calling, receiving
+
+    settings = ["capture_mode=two_stage"] if wish.is_two_stage else []
+    default = f"{DEFAULT_NAME}-two-stage" if wish.is_two_stage else DEFAULT_NAME
+    plan = Plan(
+        pan=wish.pan,
+        money=wish.money,
+        cancels=wish.cancels,
+        confirm_after_seconds=wish.confirm_after_seconds,
+        capture=wish.capture,
+        refunds=wish.refunds,
+        webhook_seconds_max=config.answer_limit_seconds + config.in_flight_limit_seconds + WEBHOOK_MARGIN_SECONDS,
+    )
+
+    def take(arrived: Arrived) -> None:
+        conversation.take(arrived)
+
+    with claimed_name(config.home, wish.project, default) as name:
+        async with calling() as caller, receiving(take) as webhook_url:
+            conversation = Conversation(caller=caller, url=url, api_version=wish.api_version, tell=teller.tell)
+            merchant = await come_back(pool, config.home, name, webhook_url=webhook_url, settings=settings)
+            if merchant.is_changed:
+                await asyncio.sleep(FRESH_SECONDS)
+            teller.begin(
+                gateway=url, project=name, webhook_url=webhook_url, card=wish.card, amount=str(wish.money)
+            )
+            conversation.begin_as(merchant)
+            waiting = asyncio.create_task(teller.show_waiting())
+            try:
+                result = await play(plan, conversation)
+            finally:
+                waiting.cancel()
+                with suppress(asyncio.CancelledError):
+                    await waiting
+                await leave(pool, name)
+    return {
+        "gateway": url,
+        "project": name,
+        "session_id": conversation.session.get("id"),
+        "card": wish.card,
+        "amount": {"amount": wish.money.minor, "currency": wish.money.currency},
+        "calls": [asdict(call) for call in conversation.calls],
+        "webhooks": [asdict(webhook) for webhook in conversation.webhooks],
+        "session": conversation.session,
+        "result": {
+            "ok": result.is_expected,
+            "outcome": result.outcome,
+            "reason": result.reason,
+            "description": result.description,
+        },
+    }

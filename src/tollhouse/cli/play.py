@@ -1,0 +1,146 @@
+"""The part of the merchant: start a payment, decide when asked, capture, refund; and whether it ended as wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from tollhouse.card import PAN
+from tollhouse.cli.conversation import CallRefused, Conversation, NoWebhook
+from tollhouse.money import Money
+from tollhouse.net.merchant import Unreachable
+
+CVV_BY_BRAND_DIGITS = {15: "1234"}  # American Express prints four digits
+CVV = "123"
+CARD_YEARS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What the merchant wants of this payment."""
+
+    pan: PAN
+    money: Money
+    cancels: bool = False
+    confirm_after_seconds: float = 0
+    capture: Money | None = None
+    refunds: tuple[Money, ...] = ()
+    webhook_seconds_max: float = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How it ended. `is_expected`: as the plan wanted it."""
+
+    is_expected: bool
+    outcome: str  # succeeded, cancelled, failed, or unfinished
+    reason: str | None
+    description: str
+
+
+async def play(plan: Plan, conversation: Conversation) -> Result:
+    """The whole conversation. Raises nothing that a gateway or a network can cause."""
+    try:
+        await conversation.call("session/init/payment", _payment(plan), key=f"pay-{secrets.token_hex(8)}")
+        unexpected = await _go_on(plan, conversation)
+        await conversation.call("session/status", _named(conversation))
+    except CallRefused as refused:
+        return _unfinished(refused.code, refused.description)
+    except Unreachable as problem:
+        return _unfinished("gateway_unreachable", f"the gateway does not answer any more: {problem}")
+    if unexpected is not None:
+        return unexpected
+    return judge(plan, conversation)
+
+
+async def _go_on(plan: Plan, conversation: Conversation) -> Result | None:
+    """Do what each webhook asks for, by its content, until there is nothing left to do."""
+    refunds = list(plan.refunds)
+    while True:
+        try:
+            came = await conversation.next_webhook(plan.webhook_seconds_max)
+        except NoWebhook as silence:
+            return _unfinished("no_webhook", f"{silence}; the session's state is above")
+        session = _named(conversation)
+        match came.type:
+            case "ready_to_confirm":
+                await asyncio.sleep(plan.confirm_after_seconds)
+                await conversation.call("session/cancel" if plan.cancels else "session/confirm", session)
+            case "ready_to_capture":
+                await conversation.call("session/capture", session | _amount(plan.capture))
+            case "payment_finished" | "payment_refunded":
+                if not refunds or conversation.payment().get("status") != "succeeded":
+                    return None
+                await conversation.call("session/refund", session | _amount(refunds.pop(0)))
+            case "action_required":
+                return _unfinished("action_required", "the payer would have to authenticate: not played yet")
+            case _:
+                return _unfinished("unknown_webhook", f"a webhook of type {came.type[:40]!a}")
+
+
+def judge(plan: Plan, conversation: Conversation) -> Result:
+    """Whether the payment ended as the plan wanted it, and every webhook was signed as it must be."""
+    payment = conversation.payment()
+    error: dict[str, Any] = payment.get("error") or {}
+    outcome, reason = str(payment.get("status", "")), error.get("code")
+    if outcome not in ("succeeded", "failed"):
+        return _unfinished(str(conversation.session.get("status")), "the payment is not final")
+    if plan.cancels and reason == "session_cancelled_by_partner":
+        outcome = "cancelled"
+    problem = str(error.get("description", "")) if outcome == "failed" else ""
+    refused = [refund for refund in payment.get("refunds", []) if refund.get("status") != "accepted"]
+    if plan.cancels and outcome == "succeeded":
+        problem = "it succeeded although it was cancelled"
+    elif outcome == "succeeded" and _gross(payment) != (plan.capture or plan.money).minor:
+        problem = f"{_gross(payment)} was taken, {(plan.capture or plan.money).minor} was wanted"
+    elif refused:
+        error = refused[0].get("error") or {}
+        reason, problem = error.get("code"), f"a refund was refused: {error.get('description', 'no reason given')}"
+    elif not all(all(came.signatures.values()) for came in conversation.webhooks):
+        problem = "a webhook's signature does not fit"
+    return Result(is_expected=not problem, outcome=outcome, reason=reason, description=problem or _summary(payment))
+
+
+def _gross(payment: dict[str, Any]) -> int:
+    gross = (payment.get("amounts") or {}).get("gross") or {}
+    return int(gross.get("amount", 0))
+
+
+def _summary(payment: dict[str, Any]) -> str:
+    if payment.get("status") != "succeeded":
+        return "nothing was taken"
+    currency = payment["amount_details"]["currency"]
+    taken = f"{Money(_gross(payment), currency)} taken"
+    refunded = sum(refund["amount_details"]["amount"] for refund in payment.get("refunds", []))
+    return f"{taken}, {Money(refunded, currency)} given back" if refunded else taken
+
+
+def _unfinished(reason: str, description: str) -> Result:
+    return Result(is_expected=False, outcome="unfinished", reason=reason, description=description)
+
+
+def _named(conversation: Conversation) -> dict[str, Any]:
+    return {"session_id": conversation.session["id"]}
+
+
+def _amount(money: Money | None) -> dict[str, Any]:
+    return {} if money is None else {"amount_details": {"amount": money.minor, "currency": money.currency}}
+
+
+def _payment(plan: Plan) -> dict[str, Any]:
+    digits = plan.pan.reveal()
+    card = {
+        "number": digits,
+        "expiration_month": "12",
+        "expiration_year": f"{(datetime.now(UTC).year + CARD_YEARS) % 100:02d}",
+        "security_code": CVV_BY_BRAND_DIGITS.get(len(digits), CVV),
+    }
+    return {
+        "payment_details": {"type": "card", "card": {"type": "bank_card", "bank_card": card}},
+        **_amount(plan.money),
+        "customer": {"reference": "demo-payer", "contacts": [{"email": "payer@shop.example"}]},
+        "metadata": f"order-{secrets.randbelow(10_000):04d}",
+    }

@@ -1,0 +1,91 @@
+"""What acceptance tests share: a running system each worker keeps for tests that do it no harm, and merchants on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.acceptance.merchant import Merchant
+from tests.acceptance.system import System
+
+LOG_CHARACTERS_SHOWN = 6000
+# Longer than the sandbox's slow answer (2 s), short enough to wait for what is never answered.
+SHARED_LIMITS = {"answer_limit_seconds": 3, "in_flight_limit_seconds": 5}
+# As short as crashes allow: what a dead process held is taken over when its lease ends, limit + 10 s later.
+SHORT_LIMITS = {"answer_limit_seconds": 1, "in_flight_limit_seconds": 3}
+
+NewSystem = Callable[..., System]
+NewMerchant = Callable[..., Merchant]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Iterator[Any]:
+    """A failure shows what the system said."""
+    report = yield
+    if report.failed:
+        for name, value in getattr(item, "funcargs", {}).items():
+            if isinstance(value, System):
+                report.sections.append((f"log of {name}", value.log()[-LOG_CHARACTERS_SHOWN:]))
+    return report
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A running system for tests that neither kill nor fill it."""
+    running = System(tmp_path_factory.mktemp("system"), **SHARED_LIMITS)
+    try:
+        yield running.start()
+    finally:
+        running.destroy()
+
+
+@pytest.fixture
+def new_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewSystem]:
+    """Makes systems of the test's own, not started yet: `new_system(port=…)`."""
+    made: list[System] = []
+
+    def make(**settings: object) -> System:
+        made.append(System(tmp_path_factory.mktemp("own"), **{**SHORT_LIMITS, **settings}))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.destroy()
+
+
+@pytest.fixture
+def own(new_system: NewSystem) -> System:
+    """A running system of the test's own."""
+    return new_system().start()
+
+
+@pytest.fixture
+def new_merchant() -> Iterator[NewMerchant]:
+    """Makes merchants: `new_merchant(system, settings={"capture_mode": "two_stage"})`."""
+    made: list[Merchant] = []
+
+    def make(system: System, **choices: Any) -> Merchant:
+        made.append(Merchant(system, **choices))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def shop(system: System) -> Iterator[Merchant]:
+    """A merchant of the shared system with default settings, for tests that look at their own sessions only."""
+    merchant = Merchant(system)
+    yield merchant
+    merchant.close()
+
+
+@pytest.fixture(scope="session")
+def inn(system: System) -> Iterator[Merchant]:
+    """A merchant of the shared system who captures by a call of its own."""
+    merchant = Merchant(system, settings={"capture_mode": "two_stage"})
+    yield merchant
+    merchant.close()

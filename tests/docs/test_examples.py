@@ -1,0 +1,76 @@
+"""Every example of every document runs: shell blocks against a running Tollhouse, Python blocks by themselves."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from tests.acceptance.system import System
+from tests.docs.documents import ROOT, Block, blocks, documents, name_of
+from tests.docs.shell import run_blocks
+from tollhouse.cli.__main__ import group
+
+OWN = re.compile(r"tollhouse up")
+WITH_SHELL = [path for path in documents() if blocks(path, "sh") and path.name != "README.md"]
+AGAINST_RUNNING = [path for path in WITH_SHELL if not any(OWN.search(b.text) for b in blocks(path, "sh"))]
+STARTING_THEIR_OWN = [path for path in WITH_SHELL if path not in AGAINST_RUNNING]
+
+
+def each(language: str) -> list[Block]:
+    """All blocks of a language."""
+    return [block for path in documents() for block in blocks(path, language)]
+
+
+@pytest.mark.parametrize("path", AGAINST_RUNNING, ids=name_of)
+def test_shell_examples_run(path: Path, system: System, folder: Path) -> None:
+    """The shell blocks of a document run one after another without an error."""
+    printed = run_blocks(blocks(path, "sh"), folder, system.environment)
+    assert len(printed) == len(blocks(path, "sh"))
+
+
+@pytest.mark.parametrize("block", each("python"), ids=str)
+def test_python_examples_run(block: Block, tmp_path: Path) -> None:
+    """A Python block runs by itself, and what it asserts is so."""
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block.text], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 0, f"{block}:\n{ended.stderr}"
+
+
+@pytest.mark.parametrize("block", each("json"), ids=str)
+def test_json_examples_are_json(block: Block) -> None:
+    """A JSON block is one JSON value."""
+    assert json.loads(block.text) is not None
+
+
+@pytest.mark.parametrize("block", each("console"), ids=str)
+def test_console_examples_name_what_exists(block: Block) -> None:
+    """A command after a `$` is a target of the Makefile, or a command of ours with options it has."""
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for line in block.text.splitlines():
+        words = re.sub(r"\s+#.*", "", line.removeprefix("$ ")).split() if line.startswith("$ ") else []
+        words = words[next((at for at, word in enumerate(words) if "=" not in word), 0) :]
+        if words and words[0] == "make":
+            assert words[1] in targets, f"{block}: make {words[1]}"
+        elif words:
+            assert words[0].rpartition("/")[2] == "tollhouse", f"{block}: {line}"
+            parse(words[1:])
+
+
+def parse(words: list[str]) -> None:
+    """Read a command line as click does, without carrying it out. Raises what click raises."""
+    command: click.Command = group
+    context = click.Context(group)
+    while isinstance(command, click.Group):
+        name, *words = words
+        found = command.get_command(context, name)
+        assert found is not None, f"there is no command {name}"
+        command = found
+        context = click.Context(command, parent=context, info_name=name)
+    command.parse_args(context, words)
