@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import execute, remove_folder, run_apart, with_database
+from tests.servers import execute, remove_database, run_apart, with_database
 from tollhouse.store.embedded import Embedded
 from tollhouse.store.migrate import apply
 
@@ -22,7 +22,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     server.start()
     yield server
     server.stop()
-    remove_folder(server)
+    remove_database(server.home)
 
 
 @pytest.fixture(scope="session")
@@ -59,8 +59,9 @@ def _database(dsn: str, template: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """An empty home that nobody else enters."""
+def home(tmp_path: Path) -> Iterator[Path]:
+    """An empty home that nobody else enters; its database, wherever that lies, is removed after the test."""
     folder = tmp_path / "home"
     folder.mkdir(mode=0o700)
-    return folder
+    yield folder
+    remove_database(folder)

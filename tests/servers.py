@@ -6,12 +6,11 @@ import asyncio
 import shutil
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
-
-from tollhouse.store.embedded import Embedded
 
 
 def run_apart(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -44,7 +43,8 @@ async def fetch(dsn: str, query: str) -> list[tuple[Any, ...]]:
         await connection.close()
 
 
-def remove_folder(server: Embedded) -> None:
-    """Removes a stopped server's files, which lie outside of the test's folder when the tests run as root."""
-    if server.folder is not None:
-        shutil.rmtree(server.folder)
+def remove_database(home: Path) -> None:
+    """Removes the files of a home's stopped server, which lie outside of the home when the tests run as root."""
+    pointer = home / "postgres"
+    if pointer.exists():
+        shutil.rmtree(pointer.resolve())

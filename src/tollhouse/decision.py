@@ -202,7 +202,7 @@ def capture(session: PaymentSession, money: Money | None, *, now: datetime, ids:
         taken = captures[-1].amount_minor if captures else payment.captured_minor
         if not taken or payment.phase is Phase.FAILED:
             raise StateForbids(f"session_id: {_standing(session)}")
-        if _amount_minor(money, payment, default=taken) != taken:
+        if _amount_minor(money, payment, default=payment.held_minor) != taken:
             raise StateForbids(f"session_id: {taken} was captured already; there is one capture per payment")
     if not session.payments:
         raise StateForbids(f"session_id: {_standing(session)}")

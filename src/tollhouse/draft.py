@@ -10,7 +10,7 @@ from tollhouse.bookkeeping import transfers_of
 from tollhouse.change import Alarm, Change, Step
 from tollhouse.event import Event, EventType
 from tollhouse.ledger import Transfer
-from tollhouse.operation import Heard, Kind, Operation, State
+from tollhouse.operation import UNDOABLE, Heard, Kind, Operation, State
 from tollhouse.outcome import Reason
 from tollhouse.payment import Payment, Told, tell
 from tollhouse.session import PaymentSession, Status
@@ -80,6 +80,8 @@ class Draft:
     def post(self, operation: Operation) -> None:
         """Book the transfers that follow from an operation just approved."""
         target = self.session.target_of(operation) if operation.target_id else None
+        if operation.kind is Kind.REVERSAL and target and self.session.is_undone(target.id, before=operation.id):
+            return  # the first one has moved what there was to move
         currency = self.session.payment(operation.payment_id).money.currency
         self._transfers += transfers_of(operation, currency=currency, target=target)
 
@@ -125,6 +127,8 @@ class Draft:
             and operation.next_attempt_at <= self.now
             for operation in session.operations
         )
+        # The lease keeps everybody else from concluding that an answer somebody waits for will not come.
+        awaited = any(o.state is State.SUBMITTED and o.kind in UNDOABLE for o in session.operations)
         return Change(
             id=self.ids.new("ch"),
             at=self.now,
@@ -137,5 +141,5 @@ class Draft:
             events=tuple(self._events),
             alarms=tuple(self._alarms),
             erased_cvvs=tuple(self._erased_cvvs),
-            goes_on=self._leaves or due_now,
+            goes_on=self._leaves or due_now or awaited,
         )

@@ -16,6 +16,7 @@ from tollhouse.operation import (
     INSISTENT,
     NOT_SENT_GAP_SECONDS,
     NOT_SENT_SECONDS_MAX,
+    SEND_SECONDS_MAX,
     Heard,
     Kind,
     Limits,
@@ -49,13 +50,24 @@ class ConcludeSilence:
 
 
 def next_step(session: PaymentSession, now: datetime) -> Send | ConcludeSilence | None:
-    """What is to be done for the session's operations at `now`; None when nothing is due."""
+    """What is to be done for the session's operations at `now`, sending first; None when nothing is due."""
     for operation in session.operations:
-        if operation.next_attempt_at is None or operation.next_attempt_at > now:
-            continue
-        if operation.state is State.PLANNED or operation.kind in INSISTENT:
+        is_due = operation.next_attempt_at is not None and operation.next_attempt_at <= now
+        if is_due and (operation.state is State.PLANNED or operation.kind in INSISTENT):
             return Send(operation_id=operation.id)
-        return ConcludeSilence(operation_id=operation.id)
+    return find_silence(session, now)
+
+
+def find_silence(session: PaymentSession, now: datetime) -> ConcludeSilence | None:
+    """An operation that was sent once and whose answer is overdue.
+
+    Only who has taken the session over may conclude it: then its lease has run out on the database's clock, so that
+    nobody waits for the answer any more, whatever the nodes' own clocks say.
+    """
+    for operation in session.operations:
+        is_due = operation.next_attempt_at is not None and operation.next_attempt_at <= now
+        if is_due and operation.state is State.SUBMITTED and operation.kind not in INSISTENT:
+            return ConcludeSilence(operation_id=operation.id)
     return None
 
 
@@ -154,6 +166,12 @@ def _contradiction(draft: Draft, operation: Operation, heard: Heard) -> Change |
             draft.alarm(operation.id, "approved after its reversal had begun; the reversal goes on")
         case State.DECLINED | State.REVERSED if heard in approvals:
             draft.alarm(operation.id, f"approved after it was {operation.state}; it is reversed (again)")
+            _reverse_again(draft, operation)
+        case State.APPROVED if heard in approvals and draft.session.is_undone(operation.id):
+            draft.alarm(operation.id, "approved again after its hold was released; it is reversed again")
+            _reverse_again(draft, operation)
+        case State.APPROVED if heard in approvals and _is_released(draft.session, operation):
+            draft.alarm(operation.id, "approved again after its hold was released; it is reversed again")
             if draft.session.reversal_of(operation.id) is None:
                 payment = draft.session.payment(operation.payment_id)
                 draft.plan(Kind.REVERSAL, payment, operation.amount_minor, target=operation)
@@ -162,6 +180,18 @@ def _contradiction(draft: Draft, operation: Operation, heard: Heard) -> Change |
         case _:
             return None
     return draft.change()
+
+
+def _reverse_again(draft: Draft, operation: Operation) -> None:
+    if draft.session.reversal_of(operation.id) is None:
+        payment = draft.session.payment(operation.payment_id)
+        draft.plan(Kind.REVERSAL, payment, operation.amount_minor, target=operation)
+
+
+def _is_released(session: PaymentSession, operation: Operation) -> bool:
+    """Whether a reversal has given back what this operation took."""
+    reversals = (o for o in session.operations if o.kind is Kind.REVERSAL and o.target_id == operation.id)
+    return any(reversal.state is State.APPROVED for reversal in reversals)
 
 
 def _succeed(draft: Draft, operation: Operation) -> None:
@@ -234,11 +264,8 @@ def _hear_reversal(draft: Draft, operation: Operation, outcome: Outcome, limits:
     if operation.is_final:
         return None
     if isinstance(outcome, Unknown) and outcome.is_not_found:
-        if is_in_flight(target, draft.now, limits):
-            assert target.submitted_at is not None
-            landed_at = target.submitted_at + timedelta(seconds=limits.in_flight_seconds)
-            draft.operation(replace(operation, next_attempt_at=landed_at), Heard.SILENCE)
-            return draft.change()
+        if not _left_late_enough(operation, target, limits):
+            return _reverse_anew(draft, operation, target, outcome, limits)
         if target.state is State.APPROVED:
             draft.alarm(target.id, "the acquirer does not know an authorization it had approved")
         outcome = Approved(response_code=outcome.response_code or "")
@@ -250,9 +277,30 @@ def _hear_reversal(draft: Draft, operation: Operation, outcome: Outcome, limits:
             draft.tell(payment.id, Told.SILENCE)
         _schedule(draft, after)
         return draft.change()
+    if not _is_released(draft.session, target):  # given back once in our books, however often at the acquirer
+        draft.post(after)
     draft.operation(after, heard)
-    draft.post(after)
     _undone(draft, target, payment)
+    return draft.change()
+
+
+def _left_late_enough(reversal: Operation, target: Operation, limits: Limits) -> bool:
+    """Whether "never heard of it" is proof: when the reversal first left, its target was no longer on its way.
+
+    When the answer is heard proves nothing: it may be an old one, or this process may have slept.
+    """
+    assert reversal.submitted_at is not None
+    return not is_in_flight(target, reversal.submitted_at - timedelta(seconds=SEND_SECONDS_MAX), limits)
+
+
+def _reverse_anew(draft: Draft, reversal: Operation, target: Operation, outcome: Outcome, limits: Limits) -> Change:
+    """This reversal came too early. Another, under references of its own, leaves when the target must have landed."""
+    assert target.submitted_at is not None
+    draft.operation(hear(reversal, Heard.DECLINE, outcome, draft.now), Heard.DECLINE)
+    payment = draft.session.payment(reversal.payment_id)
+    another = draft.plan(Kind.REVERSAL, payment, reversal.amount_minor, target=target)
+    landed_at = target.submitted_at + timedelta(seconds=SEND_SECONDS_MAX + limits.in_flight_seconds)
+    draft.operation(replace(another, next_attempt_at=max(draft.now, landed_at)), "planned")
     return draft.change()
 
 

@@ -152,6 +152,16 @@ class PaymentSession:
             None,
         )
 
+    def is_undone(self, operation_id: str, *, before: str | None = None) -> bool:
+        """Whether the acquirer has acknowledged a reversal of this operation, another one than `before`."""
+        return any(
+            operation.kind is Kind.REVERSAL
+            and operation.target_id == operation_id
+            and operation.state is State.APPROVED
+            and operation.id != before
+            for operation in self.operations
+        )
+
     def with_payment(self, payment: Payment) -> PaymentSession:
         kept = tuple(payment if old.id == payment.id else old for old in self.payments)
         known = any(old.id == payment.id for old in self.payments)

@@ -100,7 +100,7 @@ FAULTS = [
     Fault(fault=5, error=UNDONE),
     Fault(fault=6, booked=["approved"]),
     Fault(fault=7, error=UNDONE),
-    Fault(fault=8, error="declined_by_issuer_bank", booked=["declined"]),
+    Fault(fault=8, error="activity_count_exceeded", booked=["declined"]),
     Fault(fault=9, error=UNDONE, booked=[]),
     Fault(later=1, does="refund", booked=["approved", "declined"], refund="declined"),
     Fault(later=2, does="refund", booked=["approved", "reversed"], refund="declined"),
@@ -117,9 +117,12 @@ FAULTS = [
 
 @pytest.fixture(scope="module")
 def sessions(shop: Merchant, inn: Merchant) -> dict[str, str]:
-    """One payment for each fault, all begun at once, since some take half a minute to end."""
+    """One payment for each fault, all on their way at once, since some take half a minute to end.
 
-    def begin(fault: Fault) -> str:
+    Those that break connections come after the others, whose answers they would take along.
+    """
+
+    def begin(fault: Fault) -> tuple[str, str]:
         merchant = shop if fault.does in ("pay", "refund") else inn
         session_id = merchant.start(compose(fault=fault.fault, later=fault.later))
         match fault.does:
@@ -129,11 +132,14 @@ def sessions(shop: Merchant, inn: Merchant) -> dict[str, str]:
             case "capture" | "release":
                 merchant.receiver.wait_for(session_id, "ready_to_capture")
                 merchant.call("cancel" if fault.does == "release" else "capture", {"session_id": session_id})
-        return session_id
+            case _ if fault.error is None:
+                merchant.finished(session_id)
+        return fault.name, session_id
 
+    breaking = [fault for fault in FAULTS if fault.fault in (5, 9)]
+    others = [fault for fault in FAULTS if fault not in breaking]
     with ThreadPoolExecutor(len(FAULTS)) as threads:
-        began = list(threads.map(begin, FAULTS))
-    return {fault.name: session_id for fault, session_id in zip(FAULTS, began, strict=True)}
+        return dict([*threads.map(begin, others)]) | dict(threads.map(begin, breaking))
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
@@ -154,7 +160,8 @@ def test_fault_ends_as_money_safety_says(
     until(lambda: _booked(system, session_id) == fault.booked, f"the sandbox shows {fault.booked} for {session_id}")
     alarms = f"select what from alarm where session_id = '{session_id}'"
     assert bool(until(lambda: system.rows(alarms), "an alarm") if fault.alarms else system.rows(alarms)) == fault.alarms
-    assert merchant.status(session_id) == session
+    # What nobody sees may still have happened: a late answer was reversed again.
+    assert merchant.status(session_id) | {"updated_at": ""} == session | {"updated_at": ""}
     assert books.charged_twice(system) == []
 
 

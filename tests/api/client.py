@@ -18,19 +18,19 @@ from tests.worlds import PROJECT, TWO_STAGE, MemoryWorld, memory_world
 from tollhouse.api.access import AccessProject
 from tollhouse.api.app import build_app
 from tollhouse.api.wire import JsonWire
-from tollhouse.merchant import Project, Settings
+from tollhouse.merchant import CaptureMode, Project, Settings
 from tollhouse.session import PaymentSession
 from tollhouse.signing import public_key_pem, sign_rsa
 
 SECRET = b"a secret of the server, 32 bytes"
-CARD_NUMBER = "4242424242424242"
+PAN = "4242424242424242"
 CVV = "417"
 CARD: dict[str, Any] = {
     "type": "card",
     "card": {
         "type": "bank_card",
         "bank_card": {
-            "number": CARD_NUMBER,
+            "number": PAN,
             "expiration_month": "08",
             "expiration_year": "31",
             "security_code": CVV,
@@ -94,9 +94,8 @@ class Shop:
         self.ready: bool | Exception = True
         self.work: list[Coroutine[Any, Any, None]] = []
         self._request_count = 0
-        for project in (PROJECT, TWO_STAGE):
-            merged = replace(project.settings, **settings) if project is PROJECT else project.settings
-            self.admit(replace(project, settings=merged))
+        self.admit(replace(PROJECT, settings=replace(PROJECT.settings, **settings)))
+        self.admit(replace(TWO_STAGE, settings=replace(TWO_STAGE.settings, capture_mode=CaptureMode.TWO_STAGE)))
         self.app = build_app(
             self.world,
             projects=self.projects,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -23,8 +24,20 @@ def stranger_key() -> rsa.RSAPrivateKey:
 
 
 @pytest.fixture
-def shop(merchant_key: rsa.RSAPrivateKey) -> Iterator[Shop]:
+def open_shop(merchant_key: rsa.RSAPrivateKey) -> Iterator[Callable[..., Shop]]:
+    """Opens merchants; arguments are those of `Shop` after its key."""
+    opened: list[Shop] = []
+
+    def open_one(**arguments: Any) -> Shop:
+        opened.append(Shop(merchant_key, **arguments))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.leave()
+
+
+@pytest.fixture
+def shop(open_shop: Callable[..., Shop]) -> Shop:
     """A merchant and their world."""
-    one = Shop(merchant_key)
-    yield one
-    one.leave()
+    return open_shop()

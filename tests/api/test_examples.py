@@ -236,8 +236,10 @@ def _unfit(value: Any, schema: Mapping[str, Any], path: str = "") -> list[str]:
     if isinstance(value, dict) and "properties" in schema:
         found = [f"{path}.{name} missing" for name in schema.get("required", []) if name not in value]
         found += [f"{path}.{name} undocumented" for name in value if name not in schema["properties"]]
-        inner = [(name, value[name]) for name in value if name in schema["properties"]]
-        return found + [flaw for name, one in inner for flaw in _unfit(one, schema["properties"][name], f"{path}.{name}")]
+        inner = [
+            (value[name], known, f"{path}.{name}") for name, known in schema["properties"].items() if name in value
+        ]
+        return found + [flaw for one, known, place in inner for flaw in _unfit(one, known, place)]
     if isinstance(value, list):
         return [flaw for one in value for flaw in _unfit(one, schema["items"], f"{path}[]")]
     return []

@@ -44,9 +44,6 @@ def make_server(home: Path) -> Iterator[Callable[[], Embedded]]:
     yield make
     for server in made:
         server.stop()
-    folders = {server.folder for server in made if server.folder is not None}
-    for folder in folders:
-        shutil.rmtree(folder)
 
 
 @pytest.fixture

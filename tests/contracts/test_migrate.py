@@ -150,7 +150,7 @@ async def answer_as_version_14(reader: asyncio.StreamReader, writer: asyncio.Str
     messages = [(b"R", struct.pack("!I", 0)), (b"S", version), (b"K", struct.pack("!II", 1, 1)), (b"Z", b"I")]
     for kind, body in messages:
         writer.write(kind + struct.pack("!I", len(body) + 4) + body)
-    await reader.read()
+    assert await reader.readexactly(5) == b"X\x00\x00\x00\x04"
     writer.close()
 
 

@@ -26,6 +26,7 @@ from tollhouse.session import Status
         (lambda: paid().refund().answered("").answered("00"), Kind.REFUND, "00", "after it was reversed", True),
         (lambda: held().capture().answered("05"), Kind.CAPTURE, "00", "approved after it was declined", True),
         (lambda: held().capture().answered("00"), Kind.CAPTURE, "05", "declined after it was approved", False),
+        (lambda: held().cancel().answered("00"), Kind.AUTHORIZATION, "00", "again after its hold was released", True),
         (lambda: confirmed().wait(30).not_sent(), Kind.SALE, "00", "approved after it was declined", True),
     ],
 )

@@ -19,7 +19,7 @@ from tollhouse.event import EventType
 from tollhouse.flows.settle import Settled
 from tollhouse.ledger import Account, TransferPhase, balances, flaws
 from tollhouse.merchant import WebhookOrder
-from tollhouse.operation import CHARGES, Kind, Operation, State
+from tollhouse.operation import CHARGES, UNDOABLE, Kind, Operation, State
 from tollhouse.outcome import Reason
 from tollhouse.payment import Decision, Payment, Phase
 from tollhouse.session import PaymentSession, Status
@@ -54,9 +54,9 @@ def at_sending(simulation: Simulation, node: Node, request: Request) -> None:
     if named is None:
         raise Violation("P1", f"{request.mti} {rrn}/{stan} leaves before *submitted* is committed")
     project, session_id, operation_id = named
-    state = simulation.books.sessions[project, session_id].operation(operation_id).state
-    if state is not State.SUBMITTED:
-        raise Violation("P1", f"{request.mti} of {operation_id} leaves while it is {state}", session_id)
+    operation = simulation.books.sessions[project, session_id].operation(operation_id)
+    if operation.kind in UNDOABLE and operation.state is not State.SUBMITTED:
+        raise Violation("P1", f"{request.mti} of {operation_id} leaves while it is {operation.state}", session_id)
 
 
 def at_bank(simulation: Simulation, request: Request) -> None:
@@ -147,7 +147,7 @@ def _operation_stays(session: PaymentSession, before: Operation | None, after: O
 def _operation_has_evidence(simulation: Simulation, session: PaymentSession, operation: Operation) -> None:
     """P6: what becomes final is what the bank has in its books, and nothing of it is on its way any more."""
     about = session.target_of(operation) if operation.kind is Kind.REVERSAL else operation
-    if about.references is None:
+    if about.references is None or (operation.kind is Kind.REVERSAL and operation.state is not State.APPROVED):
         return
     key = _key(about)
     if key in simulation.network.mistaken:

@@ -139,13 +139,18 @@ class Network:
         return entry if entry is not None and entry.is_charge and entry.is_live else None
 
     def _perhaps_mistake(self, entry: Entry) -> None:
-        """Once per charge the bank may come to approve what it had reversed, and say so until somebody listens."""
+        """Once per charge the bank may come to approve what it had reversed, and say so until somebody listens.
+
+        Only after we have heard its acknowledgement: the rest is for the acquirer's daily file (money-safety 2).
+        """
         if entry.key not in self.mistaken and self._simulation.chance("approved_again"):
             self.mistaken.add(entry.key)
             self._later(self._simulation.random.uniform(1, 120), self._mistake, entry)
 
     async def _mistake(self, entry: Entry) -> None:
         simulation = self._simulation
+        while not simulation.has_heard_of_reversal(entry.key):
+            await Pause(20)
         if entry.standing is not Standing.REVERSED:
             return
         self.bank.approve_again(entry)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
+from tests.bank import Key
 from tests.simulation import invariants
 from tests.simulation.network import Link, Network
 from tests.simulation.receivers import Herald, Receivers
@@ -21,7 +22,7 @@ from tollhouse.change import Change
 from tollhouse.flows.deliver import deliver
 from tollhouse.flows.hear import hear_late
 from tollhouse.flows.recover import claim, recover
-from tollhouse.operation import Limits
+from tollhouse.operation import Limits, State
 from tollhouse.ports import CommitUnclear, KeyTaken, Stale, StoreUnreachable, World
 from tollhouse.session import PaymentSession
 from tollhouse.store.memory import MemoryBooks, MemoryStore, SessionKey
@@ -31,6 +32,7 @@ DATABASE_SECONDS = 0.002
 CLAIMS_MAX = 20
 HELD_BACK_SECONDS = 5
 LOOPS = 2
+NAP_SECONDS_MAX = 86400
 
 
 @dataclass(slots=True)
@@ -195,8 +197,9 @@ class Node:
                 found = []
             for key in found:
                 self.start(f"recover {key[1]}", recover, self.ports, *key)
+            now = self.simulation.scheduler.now
             due = [self.simulation.wakes_at(key, self.clock) for key in self.simulation.books.due_at]
-            await self.due_nap.sleep(max(0.5, min(due, default=3600.0) - self.simulation.scheduler.now))
+            await self.due_nap.sleep(max(0.5, min(due, default=now + NAP_SECONDS_MAX) - now))
 
     async def _deliver_loop(self) -> None:
         while True:
@@ -297,6 +300,14 @@ class Simulation:
         for node in self.nodes:
             node.delivery_nap.end_by(self.scheduler.now + node.ports.herald.jitter_percent() / 100)
 
+    def has_heard_of_reversal(self, key: Key) -> bool:
+        """Whether every reversal of what has these references was acknowledged to us."""
+        project, session_id, operation_id = self.books.references[key[0], key[1], key[3]]
+        session = self.books.sessions[project, session_id]
+        return (
+            session.operation(operation_id).state is not State.REVERSING and session.reversal_of(operation_id) is None
+        )
+
     def wakes_at(self, key: SessionKey, clock: Clock) -> float:
         """When a node with this clock may take the session up."""
         due = (self.books.due_at[key] - START).total_seconds() - clock.offset_seconds
@@ -306,7 +317,7 @@ class Simulation:
 
     def seconds_to_delivery(self, clock: Clock) -> float:
         """How long a deliverer has nothing to do."""
-        soonest = 3600.0
+        soonest = float(NAP_SECONDS_MAX)
         now = clock.now()
         for one in self.waiting_deliveries():
             assert one.next_attempt_at is not None

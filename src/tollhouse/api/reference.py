@@ -83,7 +83,7 @@ def _headers(parameters: dict[str, Any]) -> str:
         (_mono(one["name"]), "required" if one.get("required") else "", escape(one["description"]))
         for one in parameters.values()
     ]
-    return _table(("Header", "", ""), rows)
+    return _table(("Header", "Need", "Content"), rows)
 
 
 def _call(name: str, call: dict[str, Any]) -> str:

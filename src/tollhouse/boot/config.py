@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 PREFIX = "TOLLHOUSE_"
 
@@ -203,8 +203,5 @@ def example() -> str:
 
 def without_password(address: str) -> str:
     """The address with stars in place of a password."""
-    parts = urlsplit(address)
-    login, at, place = parts.netloc.rpartition("@")
-    name, colon, _ = login.partition(":")
-    query = re.sub(r"(?i)(password|sslpassword)=[^&]*", r"\1=***", parts.query)
-    return urlunsplit(parts._replace(netloc=f"{name}:***{at}{place}" if colon else parts.netloc, query=query))
+    login = re.sub(r"^([a-z]+://[^:/?#@]*):[^/?#]*@", r"\1:***@", address)
+    return re.sub(r"([?&](?:ssl)?password)=[^&]*", r"\1=***", login)

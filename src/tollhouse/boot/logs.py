@@ -10,7 +10,7 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -38,27 +38,35 @@ def mask_cards(text: str) -> str:
 def _mask_run(run: str) -> str:
     groups = list(_GROUP.finditer(run))
     masked: list[str] = []
-    end = first = 0
-    while first < len(groups):
-        last = _card_end(groups, first)
-        if last is not None:
-            digits = "".join(group[0] for group in groups[first : last + 1])
-            masked += [run[end : groups[first].start()], mask(digits)]
-            end, first = groups[last].end(), last
-        first += 1
+    end = 0
+    for first, last, is_sure in _cards(groups):
+        digits = "".join(group[0] for group in groups[first : last + 1])
+        # Where the number's end is in doubt, four last digits might show a CVV.
+        shown = mask(digits) if is_sure else digits[:6] + "*" * (len(digits) - 6)
+        masked += [run[end : groups[first].start()], shown]
+        end = groups[last].end()
     return "".join([*masked, run[end:]])
 
 
-def _card_end(groups: list[re.Match[str]], first: int) -> int | None:
-    """The last group of a card number that begins with the group `first`."""
+def _cards(groups: list[re.Match[str]]) -> list[tuple[int, int, bool]]:
+    """First and last group of what may be a card number, those that overlap as one, and whether it was only one."""
+    found: list[tuple[int, int, bool]] = []
+    for first in range(len(groups)):
+        for last in _card_ends(groups, first):
+            if found and first <= found[-1][1]:
+                found[-1] = (found[-1][0], max(last, found[-1][1]), False)
+            else:
+                found.append((first, last, True))
+    return found
+
+
+def _card_ends(groups: list[re.Match[str]], first: int) -> Iterator[int]:
+    """The groups with which a card number that begins with the group `first` may end."""
     digits = ""
-    for last in range(first, len(groups)):
+    for last in range(first, min(first + _DIGITS_MAX, len(groups))):
         digits += groups[last][0]
-        if len(digits) > _DIGITS_MAX:
-            return None
-        if len(digits) >= _DIGITS_MIN and is_luhn(digits) and brand_of(PAN(digits)):
-            return last
-    return None
+        if _DIGITS_MIN <= len(digits) <= _DIGITS_MAX and is_luhn(digits) and brand_of(PAN(digits)):
+            yield last
 
 
 def _masked(value: Any) -> Any:

@@ -20,11 +20,11 @@ Members = dict[str, Any]
 class CallMade:
     """One call of the merchant and its answer."""
 
-    at_ms: int
+    at_seconds: float
     method: str
     path: str
     status: int
-    duration_ms: int
+    duration_seconds: float
     answer: Members
 
 
@@ -32,7 +32,7 @@ class CallMade:
 class WebhookCame:
     """One webhook: what it says and which of its signatures fit."""
 
-    at_ms: int
+    at_seconds: float
     type: str
     event_id: str
     sequence: int
@@ -45,7 +45,8 @@ class CallRefused(Exception):
     """The gateway said no to a call."""
 
     def __init__(self, made: CallMade) -> None:
-        error = made.answer.get("error") or {}
+        told = made.answer.get("error")
+        error: Members = told if isinstance(told, dict) else {}
         self.code = str(error.get("code", f"http_{made.status}"))
         self.description = str(error.get("description", "the answer is not one of this API"))
         super().__init__(f"{self.code}: {self.description}")
@@ -92,11 +93,11 @@ class Conversation:
         began = time.monotonic()
         answer = await self.caller.post(self.url + path, body, headers_of(self.merchant, body, more))
         made = CallMade(
-            at_ms=self._ms(began),
+            at_seconds=self._seconds(began),
             method="POST",
             path=path,
             status=answer.status,
-            duration_ms=round(answer.duration_seconds * 1000),
+            duration_seconds=round(answer.duration_seconds, 3),
             answer=_members(answer.body),
         )
         self.calls.append(made)
@@ -135,7 +136,7 @@ class Conversation:
         event_id = str(members.get("event_id", ""))
         session = members.get("session")
         return WebhookCame(
-            at_ms=self._ms(at),
+            at_seconds=self._seconds(at),
             type=str(members.get("type", "")),
             event_id=event_id,
             sequence=int(members.get("sequence", 0)),
@@ -144,8 +145,8 @@ class Conversation:
             is_repeated=any(earlier.event_id == event_id for earlier in self.webhooks),
         )
 
-    def _ms(self, at: float) -> int:
-        return round((at - self._began) * 1000)
+    def _seconds(self, at: float) -> float:
+        return round(at - self._began, 3)
 
 
 def _members(body: bytes) -> Members:

@@ -66,7 +66,8 @@ def show(config: Config, *, event_id: str, project: str | None, as_json: bool) -
         click.echo(json.dumps(_shown(event) | {"body": json.loads(event.body)}, indent=2, ensure_ascii=False))
         return
     click.echo(f"event    {click.style(event.id, bold=True)}  {event.type} #{event.sequence}, {_standing(event)}")
-    click.echo(f"session  {event.session_id}, project {event.project}, announced {event.created_at:%Y-%m-%d %H:%M:%S} UTC")
+    announced = f"{event.created_at:%Y-%m-%d %H:%M:%S} UTC"
+    click.echo(f"session  {event.session_id}, project {event.project}, announced {announced}")
     for attempt in event.attempts:
         answered = click.style(str(attempt.status or attempt.error), fg="green" if attempt.status == 200 else "red")
         why = f" ({attempt.error})" if attempt.status and attempt.error else ""

@@ -54,7 +54,7 @@ class Merchant:
     provider_public_key: str
     webhook_secret: str = field(repr=False)
     webhook_public_key: str
-    is_changed: bool  # its settings were just changed: the gateway sees them within a second
+    settings_before: Settings | None = None  # where this run changed them: the gateway sees that within a second
 
     def sign(self, body: bytes) -> str:
         """The value of X-PARTNER-SIGN."""
@@ -127,14 +127,16 @@ async def come_back(
     wanted = read_settings(known.project.settings, settings)
     project = replace(known.project, webhook_url=webhook_url, settings=wanted)
     await update_project(pool, project)
-    return _merchant(kept, replace(known, project=project), is_changed=wanted != known.project.settings)
+    before = known.project.settings if wanted != known.project.settings else None
+    return replace(_merchant(kept, replace(known, project=project)), settings_before=before)
 
 
-async def leave(pool: asyncpg.Pool, name: str) -> None:
-    """Nobody listens any more: later events of the project stay silent."""
-    known = await find_project(pool, name)
+async def leave(pool: asyncpg.Pool, merchant: Merchant) -> None:
+    """Nobody listens any more: later events of the project stay silent, its settings are what they were."""
+    known = await find_project(pool, merchant.project.name)
     if known is not None:
-        await update_project(pool, replace(known.project, webhook_url=None))
+        settings = merchant.settings_before or known.project.settings
+        await update_project(pool, replace(known.project, webhook_url=None, settings=settings))
 
 
 async def _begin(
@@ -159,17 +161,16 @@ async def _begin(
         webhook_public_key=made.known.webhook_public_ed25519,
     )
     _save(home / FOLDER / f"{name}.json", file)
-    return _merchant(file, made.known, is_changed=False)
+    return _merchant(file, made.known)
 
 
-def _merchant(file: _File, known: KnownProject, *, is_changed: bool) -> Merchant:
+def _merchant(file: _File, known: KnownProject) -> Merchant:
     return Merchant(
         project=known.project,
         private_key=_private_key(file.private_key),
         provider_public_key=file.provider_public_key,
         webhook_secret=file.webhook_secret,
         webhook_public_key=file.webhook_public_key,
-        is_changed=is_changed,
     )
 
 

@@ -11,13 +11,21 @@ from typing import Any
 
 import click
 
+from tollhouse.acquirers.iso8583.fields import TAG_ORIGINAL_RRN
 from tollhouse.change import Alarm, Note
 from tollhouse.ledger import Transfer
 from tollhouse.life import Announced, Life
 from tollhouse.money import CODE_BY_NUMBER, CURRENCIES, Money
 from tollhouse.operation import Kind
-from tollhouse.outcome import DESCRIPTIONS, NOT_FOUND_CODE, PARTLY_APPROVED_CODE, UNCLEAR_CODES, outcome_of_code
-from tollhouse.outcome import Approved, Declined
+from tollhouse.outcome import (
+    DESCRIPTIONS,
+    NOT_FOUND_CODE,
+    PARTLY_APPROVED_CODE,
+    UNCLEAR_CODES,
+    Approved,
+    Declined,
+    outcome_of_code,
+)
 from tollhouse.session import PaymentSession
 from tollhouse.webhook import Attempt, is_delivered
 
@@ -73,19 +81,20 @@ def _header(life: Life) -> Iterator[str]:
     yield f"session  {session.id}  {status}{f' ({session.reason})' if session.reason else ''}"
     ended = f", ended {_at(session.finished_at)}" if session.finished_at else ""
     yield f"project  {session.project}, API v{session.api_version}, created {_at(session.created_at)}{ended}"
+    names = _names(session)
+    room = max((len(name) for name in names.values()), default=0)
     for payment in session.payments:
         card = payment.card
-        sums = [f"{payment.money}", f"{card.brand or 'card'} {card.bin}******{card.last4}", payment.phase]
+        said = [f"{payment.money}", f"{card.brand or 'card'} {card.bin}******{card.last4}", payment.phase.value]
         for name, minor in (("captured", payment.captured_minor), ("refunded", payment.refunded_minor)):
-            if minor:
-                sums.append(f"{name} {Money(minor, payment.money.currency)}")
-        yield f"payment  {payment.id}  {', '.join(sums)}"
-    yield from (
-        f"{names:<8} {id}  {operation.state}, {Money(operation.amount_minor, _currency(session, operation.payment_id))}"
-        for id, names in _names(session).items()
-        for operation in session.operations
-        if operation.id == id
-    )
+            said += [f"{name} {Money(minor, payment.money.currency)}"] if minor else []
+        yield f"{names[payment.id]:<{room}}  {payment.id}  {', '.join(said)}"
+    for operation in session.operations:
+        money = Money(operation.amount_minor, session.payment(operation.payment_id).money.currency)
+        stuck = ", needs a person" if operation.is_stuck else ""
+        yield f"{names[operation.id]:<{room}}  {operation.id}  {money}, {operation.state}{stuck}"
+    if session.due_at is not None:
+        yield f"next thing due at {_at(session.due_at)}"
     yield ""
 
 
@@ -104,7 +113,7 @@ def marks_of(life: Life, names: dict[str, str]) -> Iterator[Mark]:
                 yield Mark(at=kept.at, side=Side.ALARM, text=text, is_bad=True)
             case Transfer() as transfer:
                 money = Money(transfer.amount_minor, transfer.currency)
-                text = f"ledger: {transfer.phase} {money}, {transfer.debit} → {transfer.credit}"
+                text = f"{transfer.phase} {money} {transfer.debit} → {transfer.credit}"
                 yield Mark(at=kept.at, side=Side.GATEWAY, text=text)
     for event in life.events:
         yield Mark(at=event.created_at, side=Side.ALARM, text=_announcement(event))
@@ -133,8 +142,9 @@ def _note_mark(at: datetime, note: Note, names: dict[str, str]) -> Mark:
         )
     mti = str(data.get("mti", "?"))
     if note.kind == "message_out":
-        said = (_said_money(fields), _said_card(fields), _said_references(fields))
-        return Mark(at=at, side=Side.TO_ACQUIRER, text=f"{mti} {name}", details=tuple(filter(None, said)))
+        said = (*_said_references(fields), _said_card(fields))
+        text = f"{mti} {name} {_said_money(fields)}".rstrip()
+        return Mark(at=at, side=Side.TO_ACQUIRER, text=text, details=tuple(filter(None, said)))
     code = fields.get("39", "")
     approval = fields.get("38", "").strip()
     meaning = meaning_of(code, is_reversal=name.startswith(Kind.REVERSAL))
@@ -164,27 +174,31 @@ def _said_money(fields: dict[str, str]) -> str:
     amount, currency = fields.get("4", ""), CODE_BY_NUMBER.get(fields.get("49", ""))
     if not amount.isdecimal() or currency not in CURRENCIES or int(amount) == 0:
         return ""
-    return f"amount {Money(int(amount), currency)}"
+    return str(Money(int(amount), currency))
 
 
 def _said_card(fields: dict[str, str]) -> str:
     held = [name for name, field in (("PAN", "2"), ("expiry", "14")) if field in fields]
     held += ["CVV"] if fields.get("48") == "<cvv>" else []
-    return f"{', '.join(held)} filled in by the vault" if held else ""
+    return f"{', '.join(held)} from the vault" if held else ""
 
 
-def _said_references(fields: dict[str, str]) -> str:
-    named = (("RRN", "37"), ("STAN", "11"), ("terminal", "41"), ("original", "90"))
-    said = [f"{name} {fields[field].strip()}" for name, field in named if field in fields and field != "90"]
-    original = fields.get("90", "")
-    return ", ".join([*said, *([f"original {original[:4]} STAN {original[4:10]}"] if original else [])])
+def _said_references(fields: dict[str, str]) -> Iterator[str]:
+    named = (("RRN", "37"), ("STAN", "11"))
+    yield ", ".join(f"{name} {fields[field].strip()}" for name, field in named if field in fields)
+    yield f"terminal {fields['41'].strip()}" if "41" in fields else ""
+    if original := fields.get("90"):
+        yield f"original: {original[:4]}, STAN {original[4:10]}"
+    tags = fields.get("48", "")
+    if tags.startswith(TAG_ORIGINAL_RRN):
+        yield f"original: RRN {tags[4:]}"
 
 
 def _attempt_mark(event: Announced, attempt: Attempt) -> Mark:
     is_good = is_delivered(attempt.status)
     answered = f"{attempt.status}" if attempt.status is not None else attempt.error or "no answer"
-    tries = f", attempt {attempt.number}" if attempt.number > 1 else ""
-    detail = f"{answered} in {attempt.duration_seconds * 1000:.0f} ms{tries}"
+    again = f", attempt {attempt.number}" if attempt.number > 1 else ""
+    detail = f"{answered} in {attempt.duration_seconds * 1000:.0f} ms{again}"
     text = f"{event.type} #{event.sequence}"
     return Mark(at=attempt.at, side=Side.TO_MERCHANT, text=text, details=(detail,), is_bad=not is_good)
 
@@ -201,26 +215,22 @@ def _names(session: PaymentSession) -> dict[str, str]:
     return names
 
 
-def _currency(session: PaymentSession, payment_id: str) -> str:
-    return session.payment(payment_id).money.currency
-
-
 def _headline(mark: Mark, begin: datetime, merchant: int, acquirer: int) -> str:
     elapsed = round((mark.at - begin) / timedelta(milliseconds=1))
     time = click.style(f"{elapsed:>+{TIME_WIDTH - 2},}  ", dim=True)
-    red = {"fg": "red"} if mark.is_bad else {}
+    red = "red" if mark.is_bad else None
     match mark.side:
         case Side.FROM_MERCHANT:
-            return f"{time}│{click.style(_arrow(mark.text, merchant, head='▶'), **red)}│{' ' * acquirer}│"
+            return f"{time}│{click.style(_arrow(mark.text, merchant, head='▶'), fg=red)}│{' ' * acquirer}│"
         case Side.TO_MERCHANT:
-            return f"{time}│{click.style(_arrow(mark.text, merchant, tail='◀'), **red)}│{' ' * acquirer}│"
+            return f"{time}│{click.style(_arrow(mark.text, merchant, tail='◀'), fg=red)}│{' ' * acquirer}│"
         case Side.TO_ACQUIRER:
-            return f"{time}│{' ' * merchant}│{click.style(_arrow(mark.text, acquirer, head='▶'), **red)}│"
+            return f"{time}│{' ' * merchant}│{click.style(_arrow(mark.text, acquirer, head='▶'), fg=red)}│"
         case Side.FROM_ACQUIRER:
-            return f"{time}│{' ' * merchant}│{click.style(_arrow(mark.text, acquirer, tail='◀'), **red)}│"
+            return f"{time}│{' ' * merchant}│{click.style(_arrow(mark.text, acquirer, tail='◀'), fg=red)}│"
         case Side.GATEWAY | Side.ALARM:
             first, *rest = textwrap.wrap(mark.text, acquirer - 2) or [""]
-            line = f"{time}│{' ' * merchant}├ {click.style(f'{first:<{acquirer - 1}}', **red)}│"
+            line = f"{time}│{' ' * merchant}├ {click.style(f'{first:<{acquirer - 1}}', fg=red)}│"
             more = [f"\n{' ' * TIME_WIDTH}│{' ' * merchant}│   {one:<{acquirer - 3}}│" for one in rest]
             return line + "".join(more)
 

@@ -34,6 +34,7 @@ Examples:
   tollhouse pay --refund 10.00 --refund 15.90
   tollhouse pay --cancel
   tollhouse pay --two-stage --capture 20
+  tollhouse pay --two-stage --cancel
   tollhouse pay --card 4000000000009995          insufficient funds: exit code 1
   tollhouse pay --card $(tollhouse card --fault 1)   approved, but the answer is lost
 
@@ -46,7 +47,7 @@ Exit code 0: it ended as the flags say (paid, or cancelled) and every signature 
 @click.option("--card", "number", default="4242424242424242", show_default=True, metavar="NUMBER", help="Which card.")
 @click.option("--amount", default="25.90", show_default=True, help="How much, in the currency's own units.")
 @click.option("--currency", default="eur", show_default=True, help="ISO 4217 letters.")
-@click.option("--cancel", "cancels", is_flag=True, help="Cancel instead of confirming.")
+@click.option("--cancel", "cancels", is_flag=True, help="Cancel instead of confirming (two-stage: of capturing).")
 @click.option("--confirm-after", default=0.0, metavar="SECONDS", help="Let the decision wait so long.")
 @click.option("--two-stage", is_flag=True, help="Authorize first, capture then.")
 @click.option("--capture", metavar="AMOUNT", help="With --two-stage: take only so much.")
@@ -160,7 +161,8 @@ async def _play(config: Config, pool: asyncpg.Pool, url: str, wish: Wish, teller
     plan = Plan(
         pan=wish.pan,
         money=wish.money,
-        cancels=wish.cancels,
+        cancels_decision=wish.cancels and not wish.is_two_stage,
+        cancels_hold=wish.cancels and wish.is_two_stage,
         confirm_after_seconds=wish.confirm_after_seconds,
         capture=wish.capture,
         refunds=wish.refunds,
@@ -174,7 +176,7 @@ async def _play(config: Config, pool: asyncpg.Pool, url: str, wish: Wish, teller
         async with calling() as caller, receiving(take) as webhook_url:
             conversation = Conversation(caller=caller, url=url, api_version=wish.api_version, tell=teller.tell)
             merchant = await come_back(pool, config.home, name, webhook_url=webhook_url, settings=settings)
-            if merchant.is_changed:
+            if merchant.settings_before is not None:
                 await asyncio.sleep(FRESH_SECONDS)
             teller.begin(
                 gateway=url, project=name, webhook_url=webhook_url, card=wish.card, amount=str(wish.money)
@@ -187,7 +189,7 @@ async def _play(config: Config, pool: asyncpg.Pool, url: str, wish: Wish, teller
                 waiting.cancel()
                 with suppress(asyncio.CancelledError):
                     await waiting
-                await leave(pool, name)
+                await leave(pool, merchant)
     return {
         "gateway": url,
         "project": name,

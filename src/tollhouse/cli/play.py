@@ -24,7 +24,8 @@ class Plan:
 
     pan: PAN
     money: Money
-    cancels: bool = False
+    cancels_decision: bool = False
+    cancels_hold: bool = False
     confirm_after_seconds: float = 0
     capture: Money | None = None
     refunds: tuple[Money, ...] = ()
@@ -36,7 +37,7 @@ class Result:
     """How it ended. `is_expected`: as the plan wanted it."""
 
     is_expected: bool
-    outcome: str  # succeeded, cancelled, failed, or unfinished
+    outcome: str  # succeeded, cancelled, failed, refund_declined; refused (a call), or unfinished
     reason: str | None
     description: str
 
@@ -48,7 +49,7 @@ async def play(plan: Plan, conversation: Conversation) -> Result:
         unexpected = await _go_on(plan, conversation)
         await conversation.call("session/status", _named(conversation))
     except CallRefused as refused:
-        return _unfinished(refused.code, refused.description)
+        return Result(is_expected=False, outcome="refused", reason=refused.code, description=refused.description)
     except Unreachable as problem:
         return _unfinished("gateway_unreachable", f"the gateway does not answer any more: {problem}")
     if unexpected is not None:
@@ -68,7 +69,9 @@ async def _go_on(plan: Plan, conversation: Conversation) -> Result | None:
         match came.type:
             case "ready_to_confirm":
                 await asyncio.sleep(plan.confirm_after_seconds)
-                await conversation.call("session/cancel" if plan.cancels else "session/confirm", session)
+                await conversation.call("session/cancel" if plan.cancels_decision else "session/confirm", session)
+            case "ready_to_capture" if plan.cancels_hold:
+                await conversation.call("session/cancel", session)
             case "ready_to_capture":
                 await conversation.call("session/capture", session | _amount(plan.capture))
             case "payment_finished" | "payment_refunded":
@@ -88,17 +91,18 @@ def judge(plan: Plan, conversation: Conversation) -> Result:
     outcome, reason = str(payment.get("status", "")), error.get("code")
     if outcome not in ("succeeded", "failed"):
         return _unfinished(str(conversation.session.get("status")), "the payment is not final")
-    if plan.cancels and reason == "session_cancelled_by_partner":
+    wants_cancel = plan.cancels_decision or plan.cancels_hold
+    if wants_cancel and reason == "session_cancelled_by_partner":
         outcome = "cancelled"
     problem = str(error.get("description", "")) if outcome == "failed" else ""
     refused = [refund for refund in payment.get("refunds", []) if refund.get("status") != "accepted"]
-    if plan.cancels and outcome == "succeeded":
+    if wants_cancel and outcome == "succeeded":
         problem = "it succeeded although it was cancelled"
     elif outcome == "succeeded" and _gross(payment) != (plan.capture or plan.money).minor:
         problem = f"{_gross(payment)} was taken, {(plan.capture or plan.money).minor} was wanted"
     elif refused:
         error = refused[0].get("error") or {}
-        reason, problem = error.get("code"), f"a refund was refused: {error.get('description', 'no reason given')}"
+        outcome, reason, problem = "refund_declined", error.get("code"), str(error.get("description", ""))
     elif not all(all(came.signatures.values()) for came in conversation.webhooks):
         problem = "a webhook's signature does not fit"
     return Result(is_expected=not problem, outcome=outcome, reason=reason, description=problem or _summary(payment))

@@ -27,7 +27,9 @@ def command() -> None:
     """The group of commands about sessions."""
 
 
-@command.command("list", epilog="\b\nExamples:\n  tollhouse session list\n  tollhouse session list --status error --json")
+@command.command(
+    "list", epilog="\b\nExamples:\n  tollhouse session list\n  tollhouse session list --status error --json"
+)
 @click.option("--project", metavar="NAME", help="Only those of this project.")
 @click.option("--status", type=click.Choice([status.value for status in Status]), help="Only those that stand so.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="The newest so many.")
@@ -45,9 +47,9 @@ def list_some(config: Config, *, project: str | None, status: str | None, limit:
         click.echo("no sessions; `tollhouse pay` makes one")
     for session in found:
         money, card = money_of(session), card_of(session)
+        shown = f"{money}" if money else "", shown_card(card) if card else ""
         line = f"{session.created_at:%Y-%m-%d %H:%M:%S}  {session.id}  {session.status:<11}"
-        line += f"  {money or '':>16}  {shown_card(card) if card else '':<20}  {session.project}"
-        click.echo(f"{line}  {session.reason or ''}".rstrip())
+        click.echo(f"{line}  {shown[0]:>14}  {shown[1]:<16}  {session.project}  {session.reason or ''}".rstrip())
 
 
 @command.command("show", epilog="\b\nExample:\n  tollhouse session show ps_00178888888888812345")

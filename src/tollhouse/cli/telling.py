@@ -32,11 +32,11 @@ class Teller:
 
     def tell(self, happened: CallMade | WebhookCame) -> None:
         """One call or webhook."""
-        at = click.style(f"{happened.at_ms / 1000:8.3f} s", dim=True)
+        at = click.style(f"{happened.at_seconds:8.3f} s", dim=True)
         if isinstance(happened, CallMade):
             status = click.style(str(happened.status), fg="green" if happened.status == 200 else "red")
             arrow = click.style("→", fg="cyan")
-            self._say(f"{at}  {arrow} {happened.method} {happened.path}  {status} in {happened.duration_ms} ms")
+            self._say(f"{at}  {arrow} {happened.method} {happened.path}  {status} in {happened.duration_seconds * 1000:.0f} ms")
             error = happened.answer.get("error")
             if isinstance(error, dict):
                 self._say(f"{_INDENT}  {error.get('code')}: {error.get('description')}")

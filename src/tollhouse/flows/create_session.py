@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tollhouse import decision
 from tollhouse.card import CardDetails
-from tollhouse.flows.keep_card import keep_card
+from tollhouse.flows.keep_card import drop_card, keep_card
 from tollhouse.flows.settle import Call, Settled, settle_call
-from tollhouse.ports import World
+from tollhouse.ports import KeyTaken, World
 from tollhouse.session import Offer
 
 
@@ -21,4 +21,8 @@ async def create_session(world: World, call: Call, offer: Offer, card: CardDetai
         project=call.project.name, id=world.ids.new("ps"), api_version=call.api_version, now=now
     )
     change = decision.create_session(session, offer, now=now, ids=world.ids)
-    return await settle_call(world, call, change)
+    try:
+        return await settle_call(world, call, change)
+    except KeyTaken:
+        await drop_card(world, offer)
+        raise

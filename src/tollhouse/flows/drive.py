@@ -12,7 +12,7 @@ from dataclasses import replace
 from tollhouse.acquirers.message import NoAnswer, NotSent, Request, Response
 from tollhouse.change import Change, Note
 from tollhouse.flows.settle import settle
-from tollhouse.hearing import ConcludeSilence, Send, hear_not_sent, hear_outcome, next_step, submit
+from tollhouse.hearing import ConcludeSilence, Send, find_silence, hear_not_sent, hear_outcome, next_step, submit
 from tollhouse.operation import SEND_SECONDS_MAX
 from tollhouse.outcome import Outcome, Unknown
 from tollhouse.ports import Stale, World
@@ -28,10 +28,19 @@ async def drive(world: World, session: PaymentSession) -> None:
         match next_step(current, world.clock.now()):
             case Send(operation_id=operation_id):
                 current = await _send(world, current, operation_id)
-            case ConcludeSilence(operation_id=operation_id):
-                current = await apply(world, current, _outcome_rule(world, operation_id, Unknown(why="no answer")))
-            case None:
+            case ConcludeSilence() | None:
                 return
+
+
+async def conclude_silence(world: World, session: PaymentSession) -> PaymentSession | None:
+    """What was sent once and not answered is unclear: for whoever took the session over from its last owner."""
+    current: PaymentSession | None = session
+    while current is not None and current.lease_owner == world.node:
+        silence = find_silence(current, world.clock.now())
+        if silence is None:
+            return current
+        current = await apply(world, current, _outcome_rule(world, silence.operation_id, Unknown(why="no answer")))
+    return current
 
 
 async def _send(world: World, session: PaymentSession, operation_id: str) -> PaymentSession | None:

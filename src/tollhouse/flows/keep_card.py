@@ -22,3 +22,9 @@ async def keep_card(world: World, project: str, offer: Offer, card: CardDetails 
     sealed = None if card.cvv is None else await world.vault.seal_cvv(project, card.cvv)
     paying = PayingCard(token=kept.token, bin=kept.bin, last4=kept.last4, brand=kept.brand, expiry=kept.expiry)
     return replace(offer, card=paying, sealed_cvv=sealed, card_given_at=now)
+
+
+async def drop_card(world: World, offer: Offer) -> None:
+    """Nothing came of what the card was given for: its security code goes at once."""
+    if offer.sealed_cvv is not None:
+        await world.vault.erase_cvv(offer.sealed_cvv)

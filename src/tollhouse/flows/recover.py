@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tollhouse.change import Change
 from tollhouse.decision import expire
-from tollhouse.flows.drive import apply, drive
+from tollhouse.flows.drive import apply, conclude_silence, drive
 from tollhouse.hearing import give_to_person
 from tollhouse.ports import World
 from tollhouse.session import PaymentSession
@@ -33,4 +33,6 @@ async def recover(world: World, project: str, session_id: str) -> None:
         if after is None:
             return
         session = after
-    await drive(world, session)
+    heard = await conclude_silence(world, session)
+    if heard is not None:
+        await drive(world, heard)

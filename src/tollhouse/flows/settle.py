@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from tollhouse.change import Change, KeyClaim, Note
 from tollhouse.merchant import Project
 from tollhouse.operation import SEND_SECONDS_MAX
-from tollhouse.ports import CommitUnclear, Stale, StoreUnreachable, World
+from tollhouse.ports import CommitUnclear, KeyTaken, Stale, StoreUnreachable, World
 from tollhouse.refusal import SessionUnknown, Unavailable
 from tollhouse.session import Lease, PaymentSession
 
@@ -47,8 +47,8 @@ async def settle(world: World, change: Change, *, webhook_version: int | None = 
         try:
             await world.store.commit(change)
             break
-        except Stale:
-            # A commit of ours that was believed lost may have moved the version itself.
+        except (Stale, KeyTaken):
+            # A commit of ours that was believed lost may have moved the version and used the key itself.
             if is_unclear and await world.store.find_change(session.project, session.id, change.id):
                 break
             raise

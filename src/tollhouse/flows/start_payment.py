@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tollhouse import decision
 from tollhouse.card import CardDetails
-from tollhouse.flows.keep_card import keep_card
+from tollhouse.flows.keep_card import drop_card, keep_card
 from tollhouse.flows.settle import Call, Settled, decide, settle_call
-from tollhouse.ports import World
+from tollhouse.ports import KeyTaken, World
 from tollhouse.refusal import Refusal, SessionUnknown
 from tollhouse.session import Offer
 
@@ -26,9 +26,8 @@ async def start_payment(world: World, call: Call, session_id: str, offer: Offer,
             session_id,
             lambda found: decision.start_payment(found, kept, call.project, now=now, ids=world.ids),
         )
-    except Refusal:
-        if kept.sealed_cvv is not None:
-            await world.vault.erase_cvv(kept.sealed_cvv)
+    except (Refusal, KeyTaken):
+        await drop_card(world, kept)
         raise
 
 
@@ -39,5 +38,9 @@ async def init_payment(world: World, call: Call, offer: Offer, card: CardDetails
     session = decision.open_session(
         project=call.project.name, id=world.ids.new("ps"), api_version=call.api_version, now=now
     )
-    change = decision.start_payment(session, kept, call.project, now=now, ids=world.ids)
-    return await settle_call(world, call, change)
+    try:
+        change = decision.start_payment(session, kept, call.project, now=now, ids=world.ids)
+        return await settle_call(world, call, change)
+    except (Refusal, KeyTaken):
+        await drop_card(world, kept)
+        raise

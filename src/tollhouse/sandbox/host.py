@@ -46,6 +46,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, host: Host) -> None:
         self.is_signed_off = False
+        self.signed_on = ""  # the terminal whose connection this is
         self._host = host
         self._unread = bytearray()
         self._transport: asyncio.Transport | None = None
@@ -140,7 +141,7 @@ class Host:
             log.warning("sandbox.message_ignored", problem=str(problem), message_bytes=len(raw))
             return
         terminal = fields.get("41", "").strip()
-        if self._is_refused(terminal):
+        if self._is_refused(terminal) and connection.signed_on in ("", terminal):
             self._refuse(connection, fields)
             return
         if terminal:
@@ -156,6 +157,8 @@ class Host:
         code = fields.get("70", "")
         if code in (SIGN_ON, SIGN_OFF):
             connection.is_signed_off = code == SIGN_OFF
+        if code == SIGN_ON:
+            connection.signed_on = fields.get("41", "").strip()
         known = code in (SIGN_ON, SIGN_OFF, ECHO)
         connection.send(_pack_answer(fields, Answer(response_code="00" if known else UNKNOWN_CODE)))
 

@@ -81,6 +81,7 @@ def folder_of(home: Path) -> Path:
         return pointer.resolve()
     folder = Path(tempfile.mkdtemp(prefix=f"{_digest(home)}-", dir=machine_folder()))
     folder.chmod(0o711)
+    (folder / "home").write_text(f"{home}\n")  # for people who wonder what it is
     pointer.symlink_to(folder)
     return folder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ import asyncpg
 MIGRATIONS = Path(__file__).parent / "migrations"
 SERVER_MAJOR_MIN = 15
 _CONNECT_SECONDS_MAX = 10.0
+_CLOSE_SECONDS_MAX = 5.0
 _FILE_NAME = re.compile(r"([0-9]{4})_([a-z0-9_]+)\.sql")
 # Any fixed number: whoever migrates this database takes the same one.
 _LOCK = 0x746F6C6C
@@ -78,9 +79,7 @@ def load_migrations(folder: Path) -> list[Migration]:
     for file in sorted(folder.glob("*.sql")):
         match = _FILE_NAME.fullmatch(file.name)
         if match is None:
-            raise MigrationFailed(
-                f"{file.name}: a migration is named NNNN_what.sql, such as 0007_refunds.sql; rename it"
-            )
+            raise MigrationFailed(f"{file.name}: a migration is named as in 0007_refunds.sql; rename it")
         migration = Migration(int(match[1]), match[2], file.read_text())
         if other := found.get(migration.number):
             raise MigrationFailed(f"{other} and {migration} have the same number; renumber the newer one")
@@ -130,7 +129,7 @@ def _pending(migrations: Sequence[Migration], applied: Sequence[Applied]) -> lis
     pending = [migration for migration in migrations if migration.number not in {row.number for row in applied}]
     if pending and pending[0].number < last:
         raise SchemaNotCurrent(
-            f"migration {pending[0]} came in below {last:04d}, which is applied; give it a newer number"
+            f"migration {pending[0]} is new and {last:04d} is applied already; give it a newer number"
         )
     return pending
 
@@ -152,9 +151,7 @@ async def _apply_one(connection: asyncpg.Connection, migration: Migration) -> bo
                 return False
             await connection.execute(migration.sql)
             if not connection.is_in_transaction():
-                raise MigrationFailed(
-                    f"migration {migration} ends its own transaction; take BEGIN and COMMIT out of it"
-                )
+                raise MigrationFailed(f"migration {migration} ends its own transaction; take out its COMMIT")
             await connection.execute(
                 "INSERT INTO schema_migration (number, name, sha256) VALUES ($1, $2, $3)",
                 migration.number,
@@ -188,7 +185,8 @@ async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
             )
         yield connection
     finally:
-        await connection.close()
+        with suppress(TimeoutError):  # then it was cut off
+            await connection.close(timeout=_CLOSE_SECONDS_MAX)
 
 
 def _unreachable(dsn: str, reason: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -49,8 +49,10 @@ def change_doc(change: Change, node: str) -> dict[str, Any]:
             "steps": change.steps,
         },
     }
-    doc["payments"] = [_payment_row(session, p) for p in session.payments if p.id in change.payment_ids]
-    doc["operations"] = [_operation_row(session, o) for o in session.operations if o.id in change.operation_ids]
+    if change.payment_ids:
+        doc["payments"] = [_payment_row(session, p) for p in session.payments if p.id in change.payment_ids]
+    if change.operation_ids:
+        doc["operations"] = [_operation_row(session, o) for o in session.operations if o.id in change.operation_ids]
     named = {"project": session.project, "session_id": session.id}
     if change.transfers:
         doc["transfers"] = [{**named, "at": change.at, **msgspec.to_builtins(one)} for one in change.transfers]
@@ -79,6 +81,15 @@ def change_doc(change: Change, node: str) -> dict[str, Any]:
     if change.claim is not None:
         doc["claim"] = _claim_row(change.claim, change)
     return doc
+
+
+def sections(docs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which sections occur in these documents; `new` and `known` say whether their sessions exist already."""
+    found: set[str] = set()
+    for doc in docs:
+        found.update(doc)
+        found.add("known" if doc["before_version"] else "new")
+    return list(found)
 
 
 def _claim_row(claim: KeyClaim, change: Change) -> dict[str, Any]:

@@ -26,7 +26,6 @@ PAYMENT_METADATA_BYTES_MAX = 4 * 1024
 SUBMERCHANT_LENGTH_MAX = 255
 NO_RETURN_URL = "dummy:/url"
 
-CARD_NUMBER = "payment_details.card.bank_card.number"
 # Types of the API family that belong to products this version does not have.
 LATER_TYPES = frozenset(
     {

@@ -32,7 +32,9 @@ CompanyName = Annotated[
 ]
 AddressLine = Annotated[str, Meta(max_length=256, description="at most 256 characters")]
 RegistrationNumber = Annotated[str, Meta(max_length=64, description="at most 64 characters")]
-Day = Annotated[str, Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$", description="a date as YYYY-MM-DD")]
+Day = Annotated[
+    str, Meta(pattern="^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$", description="a date as YYYY-MM-DD")
+]
 Link = Annotated[str, Meta(max_length=2048, description="an absolute http or https URL of at most 2048 characters")]
 Instant = Annotated[
     str,
@@ -43,6 +45,8 @@ Instant = Annotated[
 ]
 Switch = Annotated[bool, Meta(description="true or false")]
 Anything = Annotated[Any, Meta(description="any JSON of at most 16 KB")]
+Later = Annotated[Any, Meta(description="not enabled: refused with 403")]
+Ignored = Annotated[Any, Meta(description="accepted and ignored")]
 Extra = Annotated[dict[str, Any], Meta(description="an object of at most 4 KB")]
 
 
@@ -97,8 +101,8 @@ class PaymentOptions(Struct, kw_only=True):
     return_url: Link | None = None
     recurrent: Switch | None = None
     expiration_at: Instant | None = None
-    platform_details: Any = None
-    subscription: Any = None
+    platform_details: Ignored = None
+    subscription: Later = None
 
 
 class IdentityDocument(Struct, kw_only=True):
@@ -182,10 +186,10 @@ class Offered(Struct, kw_only=True):
     metadata: Anything = None
     payment_metadata: Extra | None = None
     custom_routing: CustomRouting | None = None
-    revenue_split_info: Any = None
-    fiscalization_details: Any = None
-    payment_method: Any = None
-    payout_details: Any = None
+    revenue_split_info: Later = None
+    fiscalization_details: Later = None
+    payment_method: Later = None
+    payout_details: Later = None
 
 
 class CreateRequest(Offered, kw_only=True):
@@ -216,7 +220,7 @@ class ConfirmRequest(Struct, kw_only=True):
     """`session/confirm`."""
 
     session_id: SessionId
-    confirm_information: Any = None
+    confirm_information: Ignored = None
 
 
 class CaptureRequest(Struct, kw_only=True):

@@ -196,8 +196,7 @@ create table event (
     lease_owner text,
     lease_until timestamptz,
     primary key (project, id),
-    unique (project, session_id, sequence),
-    foreign key (project, session_id) references session (project, id)
+    unique (project, session_id, sequence)
 );
 create index event_waiting on event (next_attempt_at) where state = 'waiting';
 
@@ -214,86 +213,110 @@ create table delivery_attempt (
 );
 
 -- Commits a group of changes in one round trip. Each is accepted or refused alone: 'ok', 'stale' (the session's
--- version moved, or a new session exists), 'key_taken'. The caller puts a session and a key into a group only once.
-create function commit_changes(changes jsonb) returns text[] language plpgsql as $$
+-- version moved, or a new session exists), 'key_taken'. The caller puts a session and a key into a group only once, and
+-- names the sections that occur, so that a statement nobody needs is not run.
+create function commit_changes(changes jsonb, sections text[]) returns text[] language plpgsql as $$
 declare
     statuses text[];
     accepted jsonb[];
 begin
-    perform 1 from session s
-        join jsonb_to_recordset(changes) as c (project text, session_id text) on (s.project, s.id) = (c.project, c.session_id)
-        order by s.project, s.id for update of s;
-
-    select array_agg(case when coalesce(s.version, 0) = c.before_version then 'ok' else 'stale' end order by c.place)
-        into statuses
-        from rows from (jsonb_to_recordset(changes) as (project text, session_id text, before_version integer))
-            with ordinality as c (project, session_id, before_version, place)
-        left join session s on (s.project, s.id) = (c.project, c.session_id);
-
-    with claims as (
-        select k.project, k.key, k.path, k.body_hash, k.session_id, k.answer, k.at, c.place
-        from jsonb_array_elements(changes) with ordinality as c (doc, place),
-            jsonb_populate_record(null::idempotency_key, c.doc -> 'claim') k
-        where c.doc ? 'claim' and statuses[c.place] = 'ok'
-    ), taken as (
-        insert into idempotency_key (project, key, path, body_hash, session_id, answer, at)
-        select project, key, path, body_hash, session_id, answer, at from claims order by project, key
-        on conflict do nothing returning project, key
+    with asked as (
+        select * from rows from (jsonb_to_recordset(changes)
+            as (project text, session_id text, before_version integer)) with ordinality
+            as c (project, session_id, before_version, place)
+    ), locked as (
+        select s.project, s.id, s.version from asked join session s on (s.project, s.id) = (asked.project, asked.session_id)
+        order by s.project, s.id for update of s
     )
-    select array_agg(case
-            when statuses[c.place] <> 'ok' then statuses[c.place]
-            when claims.place is not null and taken.key is null then 'key_taken'
-            else 'ok' end order by c.place)
+    select array_agg(
+            case when coalesce(locked.version, 0) = asked.before_version then 'ok' else 'stale' end order by place)
         into statuses
-        from generate_subscripts(statuses, 1) as c (place)
-        left join claims using (place) left join taken using (project, key);
+        from asked left join locked on (locked.project, locked.id) = (asked.project, asked.session_id);
+
+    if 'claim' = any (sections) then
+        with claims as (
+            select k.project, k.key, k.path, k.body_hash, k.session_id, k.answer, k.at, c.place
+            from jsonb_array_elements(changes) with ordinality as c (doc, place),
+                jsonb_populate_record(null::idempotency_key, c.doc -> 'claim') k
+            where c.doc ? 'claim' and statuses[c.place] = 'ok'
+        ), taken as (
+            insert into idempotency_key (project, key, path, body_hash, session_id, answer, at)
+            select project, key, path, body_hash, session_id, answer, at from claims order by project, key
+            on conflict do nothing returning project, key
+        )
+        select array_agg(case
+                when statuses[c.place] <> 'ok' then statuses[c.place]
+                when claims.place is not null and taken.key is null then 'key_taken'
+                else 'ok' end order by c.place)
+            into statuses
+            from generate_subscripts(statuses, 1) as c (place)
+            left join claims using (place) left join taken using (project, key);
+    end if;
 
     select array_agg(c.doc) into accepted
         from jsonb_array_elements(changes) with ordinality as c (doc, place) where statuses[c.place] = 'ok';
+    if accepted is null then
+        return statuses;
+    end if;
 
-    insert into session as s
-        select r.project, r.id, r.version, r.api_version, r.status, r.created_at, r.updated_at, r.finished_at, r.offer,
-            r.offer_sealed_cvv, r.dropped, r.events_count, r.due_at, r.lease_owner,
-            clock_timestamp() + make_interval(secs => (a.doc ->> 'lease_seconds')::double precision)
-        from unnest(accepted) as a (doc), jsonb_populate_record(null::session, a.doc -> 'session') r
-        where (a.doc ->> 'before_version')::integer = 0;
-    update session s set version = r.version, status = r.status, updated_at = r.updated_at, finished_at = r.finished_at,
-            offer = r.offer, offer_sealed_cvv = r.offer_sealed_cvv, dropped = r.dropped,
-            events_count = r.events_count, due_at = r.due_at, lease_owner = r.lease_owner,
-            lease_until = clock_timestamp() + make_interval(secs => (a.doc ->> 'lease_seconds')::double precision)
-        from unnest(accepted) as a (doc), jsonb_populate_record(null::session, a.doc -> 'session') r
-        where (s.project, s.id) = (r.project, r.id) and (a.doc ->> 'before_version')::integer > 0;
-
-    insert into payment as p
-        select r.* from unnest(accepted) as a (doc), jsonb_populate_recordset(null::payment, a.doc -> 'payments') r
-        on conflict (project, id) do update set phase = excluded.phase, sealed_cvv = excluded.sealed_cvv,
-            decision = excluded.decision, decision_deadline_at = excluded.decision_deadline_at,
-            hold_deadline_at = excluded.hold_deadline_at, held_minor = excluded.held_minor,
-            captured_minor = excluded.captured_minor, refunded_minor = excluded.refunded_minor, rrn = excluded.rrn,
-            approval_code = excluded.approval_code, reason = excluded.reason, finished_at = excluded.finished_at;
-
-    insert into operation as o
-        select r.* from unnest(accepted) as a (doc), jsonb_populate_recordset(null::operation, a.doc -> 'operations') r
-        on conflict (project, id) do update set state = excluded.state, rrn = excluded.rrn, stan = excluded.stan,
-            terminal = excluded.terminal, transmitted_at = excluded.transmitted_at, attempts = excluded.attempts,
-            submitted_at = excluded.submitted_at, next_attempt_at = excluded.next_attempt_at,
-            unclear_since = excluded.unclear_since, is_stuck = excluded.is_stuck,
-            response_code = excluded.response_code, approval_code = excluded.approval_code,
-            reason = excluded.reason, finished_at = excluded.finished_at;
-
-    insert into transfer
-        select r.* from unnest(accepted) as a (doc), jsonb_populate_recordset(null::transfer, a.doc -> 'transfers') r;
-    insert into history
-        select r.* from unnest(accepted) as a (doc), jsonb_populate_record(null::history, a.doc -> 'history') r;
-    insert into note
-        select r.* from unnest(accepted) as a (doc), jsonb_populate_recordset(null::note, a.doc -> 'notes') r;
-    insert into alarm
-        select r.* from unnest(accepted) as a (doc), jsonb_populate_recordset(null::alarm, a.doc -> 'alarms') r;
-    insert into event (project, id, session_id, sequence, type, body, created_at, next_attempt_at, state)
-        select r.project, r.id, r.session_id, r.sequence, r.type, r.body, r.created_at, r.created_at,
-            case when p.webhook_url is null then 'silent' else 'waiting' end
-        from unnest(accepted) as a (doc), jsonb_populate_recordset(null::event, a.doc -> 'events') r
-        join project p on p.name = r.project;
+    if 'new' = any (sections) then
+        insert into session
+            select r.project, r.id, r.version, r.api_version, r.status, r.created_at, r.updated_at, r.finished_at, r.offer,
+                r.offer_sealed_cvv, r.dropped, r.events_count, r.due_at, r.lease_owner,
+                clock_timestamp() + make_interval(secs => (a.doc ->> 'lease_seconds')::double precision)
+            from unnest(accepted) as a (doc), jsonb_populate_record(null::session, a.doc -> 'session') r
+            where (a.doc ->> 'before_version')::integer = 0;
+    end if;
+    if 'known' = any (sections) then
+        update session s set version = r.version, status = r.status, updated_at = r.updated_at,
+                finished_at = r.finished_at, offer = r.offer, offer_sealed_cvv = r.offer_sealed_cvv,
+                dropped = r.dropped, events_count = r.events_count, due_at = r.due_at, lease_owner = r.lease_owner,
+                lease_until = clock_timestamp() + make_interval(secs => (a.doc ->> 'lease_seconds')::double precision)
+            from unnest(accepted) as a (doc), jsonb_populate_record(null::session, a.doc -> 'session') r
+            where (s.project, s.id) = (r.project, r.id) and (a.doc ->> 'before_version')::integer > 0;
+    end if;
+    if 'payments' = any (sections) then
+        insert into payment
+            select r.* from unnest(accepted) as a (doc), jsonb_populate_recordset(null::payment, a.doc -> 'payments') r
+            on conflict (project, id) do update set phase = excluded.phase, sealed_cvv = excluded.sealed_cvv,
+                decision = excluded.decision, decision_deadline_at = excluded.decision_deadline_at,
+                hold_deadline_at = excluded.hold_deadline_at, held_minor = excluded.held_minor,
+                captured_minor = excluded.captured_minor, refunded_minor = excluded.refunded_minor,
+                rrn = excluded.rrn, approval_code = excluded.approval_code, reason = excluded.reason,
+                finished_at = excluded.finished_at;
+    end if;
+    if 'operations' = any (sections) then
+        insert into operation
+            select r.* from unnest(accepted) as a (doc),
+                jsonb_populate_recordset(null::operation, a.doc -> 'operations') r
+            on conflict (project, id) do update set state = excluded.state, rrn = excluded.rrn, stan = excluded.stan,
+                terminal = excluded.terminal, transmitted_at = excluded.transmitted_at,
+                attempts = excluded.attempts, submitted_at = excluded.submitted_at,
+                next_attempt_at = excluded.next_attempt_at, unclear_since = excluded.unclear_since,
+                is_stuck = excluded.is_stuck, response_code = excluded.response_code,
+                approval_code = excluded.approval_code, reason = excluded.reason, finished_at = excluded.finished_at;
+    end if;
+    if 'transfers' = any (sections) then
+        insert into transfer select r.* from unnest(accepted) as a (doc),
+            jsonb_populate_recordset(null::transfer, a.doc -> 'transfers') r;
+    end if;
+    if 'notes' = any (sections) then
+        insert into note select r.* from unnest(accepted) as a (doc),
+            jsonb_populate_recordset(null::note, a.doc -> 'notes') r;
+    end if;
+    if 'alarms' = any (sections) then
+        insert into alarm select r.* from unnest(accepted) as a (doc),
+            jsonb_populate_recordset(null::alarm, a.doc -> 'alarms') r;
+    end if;
+    if 'events' = any (sections) then
+        insert into event (project, id, session_id, sequence, type, body, created_at, next_attempt_at, state)
+            select r.project, r.id, r.session_id, r.sequence, r.type, r.body, r.created_at, r.created_at,
+                case when p.webhook_url is null then 'silent' else 'waiting' end
+            from unnest(accepted) as a (doc), jsonb_populate_recordset(null::event, a.doc -> 'events') r
+            join project p on p.name = r.project;
+    end if;
+    insert into history select r.* from unnest(accepted) as a (doc),
+        jsonb_populate_record(null::history, a.doc -> 'history') r;
     return statuses;
 end
 $$;

@@ -1,6 +1,6 @@
 -- name: commit_changes
 -- Commit a group of changes; a status each.
-select commit_changes($1)
+select commit_changes($1, $2)
 
 -- name: find_session
 -- One session with its payments and operations, oldest first.

@@ -1,0 +1,239 @@
+"""Calls by state (wire-api 8.5): every cell of the table, by HTTP, against a session brought there by the flows."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+
+from tests.api.client import CARD, EUROS, PAYMENT, Shop
+from tests.worlds import ANSWER_LOST, NOT_WRITTEN, declined
+from tollhouse.flows.recover import recover
+from tollhouse.hearing import submit
+from tollhouse.payment import Phase
+from tollhouse.session import Status
+
+DAY = 24 * 3600
+ALWAYS = {"id", "status", "created_at", "customer", "payment_details", "amount_details", "amounts", "refunds"}
+METHODS = ("session/start/payment", "session/confirm", "session/cancel", "session/capture", "session/refund")
+Place = Callable[[Shop], Awaitable[tuple[str, str]]]
+
+
+async def created(shop: Shop) -> tuple[str, str]:
+    """A session that waits to be started."""
+    body = {name: PAYMENT[name] for name in ("amount_details", "customer")}
+    return "shop", (await shop.call("session/create", body)).session["id"]
+
+
+async def routing(shop: Shop) -> tuple[str, str]:
+    """A payment that has no route yet; with one acquirer nobody ever finds it so."""
+    session_id = await shop.prepared()
+    session = shop.stored(session_id)
+    payment = replace(session.payments[0], phase=Phase.ROUTING)
+    shop.world.books.sessions["shop", session_id] = session.with_payment(payment)
+    return "shop", session_id
+
+
+async def awaits_confirmation(shop: Shop) -> tuple[str, str]:
+    """Prepared."""
+    return "shop", await shop.prepared()
+
+
+async def confirmed(shop: Shop) -> tuple[str, str]:
+    """Confirmed, nothing sent."""
+    session_id = await shop.prepared()
+    await shop.call("session/confirm", {"session_id": session_id})
+    shop.leave()
+    return "shop", session_id
+
+
+async def authorizing(shop: Shop) -> tuple[str, str]:
+    """Sent, not answered."""
+    _, session_id = await confirmed(shop)
+    session, world = shop.stored(session_id), shop.world
+    now = world.clock.now()
+    change = submit(
+        session, session.operations[0].id, world.naming.new(now), now=now, ids=world.ids, limits=world.limits
+    )
+    await world.store.commit(change)
+    return "shop", session_id
+
+
+async def unknown(shop: Shop) -> tuple[str, str]:
+    """No answer, and the reversal cannot be sent."""
+    shop.world.link.script += [ANSWER_LOST, NOT_WRITTEN]
+    session_id = await shop.paid()
+    assert shop.stored(session_id).payments[0].phase is Phase.UNKNOWN
+    return "shop", session_id
+
+
+async def held(shop: Shop) -> tuple[str, str]:
+    """Money is held."""
+    session_id = await shop.paid(project="inn")
+    assert shop.stored(session_id, "inn").payments[0].phase is Phase.HELD
+    return "inn", session_id
+
+
+async def capturing(shop: Shop) -> tuple[str, str]:
+    """The capture is decided and on its way."""
+    _, session_id = await held(shop)
+    await shop.call("session/capture", {"session_id": session_id}, project="inn")
+    shop.leave()
+    return "inn", session_id
+
+
+async def cancelling(shop: Shop) -> tuple[str, str]:
+    """The release of a hold is on its way."""
+    _, session_id = await held(shop)
+    await shop.call("session/cancel", {"session_id": session_id}, project="inn")
+    shop.leave()
+    return "inn", session_id
+
+
+async def cancelled(shop: Shop) -> tuple[str, str]:
+    """Cancelled by the merchant before it was confirmed."""
+    session_id = await shop.prepared()
+    await shop.call("session/cancel", {"session_id": session_id})
+    return "shop", session_id
+
+
+async def dropped(shop: Shop) -> tuple[str, str]:
+    """Cancelled before it was started."""
+    _, session_id = await created(shop)
+    await shop.call("session/cancel", {"session_id": session_id})
+    return "shop", session_id
+
+
+async def timed_out(shop: Shop) -> tuple[str, str]:
+    """Nobody confirmed in time."""
+    session_id = await shop.prepared()
+    shop.world.clock.move(240 * 60)
+    await recover(shop.world, "shop", session_id)
+    return "shop", session_id
+
+
+async def refused(shop: Shop) -> tuple[str, str]:
+    """Declined after it was confirmed."""
+    shop.world.link.script.append(declined("51"))
+    return "shop", await shop.paid()
+
+
+async def refused_unasked(shop: Shop) -> tuple[str, str]:
+    """Declined in a project that confirms by itself."""
+    shop.set(auto_confirm=True)
+    shop.world.link.script.append(declined("05"))
+    session_id = await shop.prepared()
+    await shop.carry_on()
+    return "shop", session_id
+
+
+async def accepted(shop: Shop) -> tuple[str, str]:
+    """Paid."""
+    return "shop", await shop.paid()
+
+
+async def refunding(shop: Shop) -> tuple[str, str]:
+    """Paid, with a refund open."""
+    session_id = await shop.paid()
+    part = {"session_id": session_id, "amount_details": {"amount": 10, "currency": "eur"}}
+    await shop.call("session/refund", part)
+    shop.leave()
+    return "shop", session_id
+
+
+async def needs_a_person(shop: Shop) -> tuple[str, str]:
+    """Unclear for a day."""
+    _, session_id = await unknown(shop)
+    shop.world.clock.move(DAY + 60)
+    shop.world.link.script.append(NOT_WRITTEN)
+    await recover(shop.world, "shop", session_id)
+    assert shop.stored(session_id).status is Status.ERROR
+    return "shop", session_id
+
+
+# start, confirm, cancel, capture, refund: "ok" is carried out, "=" stands already, "no" is 409.
+TABLE: dict[Place, str] = {
+    created: "ok no ok no no",
+    routing: "no no no no no",
+    awaits_confirmation: "no ok ok no no",
+    confirmed: "no = no no no",
+    authorizing: "no = no no no",
+    unknown: "no = no no no",
+    held: "no = ok ok no",
+    capturing: "no = no = no",
+    cancelling: "no no = no no",
+    cancelled: "no no = no no",
+    dropped: "no no = no no",
+    timed_out: "no no = no no",
+    refused: "no = no no no",
+    refused_unasked: "no = no no no",
+    accepted: "no = no = ok",
+    refunding: "no = no = ok",
+    needs_a_person: "no = no no no",
+}
+CELLS = [
+    pytest.param(place, method, wanted, id=f"{place.__name__}-{method.removeprefix('session/')}")
+    for place, row in TABLE.items()
+    for method, wanted in zip(METHODS, row.split(), strict=True)
+]
+
+
+@pytest.mark.parametrize(("place", "method", "wanted"), CELLS)
+async def test_each_call_in_each_state(shop: Shop, place: Place, method: str, wanted: str) -> None:
+    """What is decided already answers the same without a change, the contrary is 409 and names what stands."""
+    project, session_id = await place(shop)
+    shop.leave()
+    before = shop.stored(session_id, project)
+    body = {"session_id": session_id}
+    if method == "session/start/payment":
+        body["payment_details"] = CARD  # type: ignore[assignment]
+    answered = await shop.call(method, body, project=project)
+    after = shop.stored(session_id, project)
+    if wanted == "no":
+        assert (answered.status, answered.code) == (409, "session_wrong_state")
+        assert answered.description.startswith("session_id: ")
+        assert after == before
+    else:
+        assert answered.status == 200, answered.body
+        assert answered.session["id"] == session_id
+        assert (after == before) is (wanted == "=")
+
+
+@pytest.mark.parametrize("place", [capturing, accepted])
+async def test_another_capture_contradicts_the_first(shop: Shop, place: Place) -> None:
+    """The same amount stands already; another one is 409."""
+    project, session_id = await place(shop)
+    same = {"session_id": session_id, "amount_details": EUROS}
+    other = {"session_id": session_id, "amount_details": {**EUROS, "amount": 4989}}
+    assert (await shop.call("session/capture", same, project=project)).status == 200
+    assert (await shop.call("session/capture", other, project=project)).code == "session_wrong_state"
+
+
+@pytest.mark.parametrize("place", list(TABLE))
+async def test_a_status_can_always_be_read(shop: Shop, place: Place) -> None:
+    """In every state, in both versions, with one spelling of the list and never a null."""
+    project, session_id = await place(shop)
+    for version, list_name in ((1, "acquiring_payments"), (2, "payment_list")):
+        answered = await shop.call("session/status", {"session_id": session_id}, version=version, project=project)
+        assert answered.status == 200
+        shown = answered.session
+        assert set(shown) & {"acquiring_payments", "payment_list"} <= {list_name}
+        assert b"null" not in answered.body
+        assert ("finished_at" in shown) is (shown["status"] in ("accepted", "cancelled"))
+        assert ("error" in shown) is (shown["status"] in ("cancelled", "error"))
+        for payment in shown.get(list_name, []):
+            assert set(payment) >= ALWAYS
+            assert ("finished_at" in payment) is (payment["status"] in ("succeeded", "failed"))
+            assert ("error" in payment) is (payment["status"] == "failed")
+            assert isinstance(payment["customer"]["contacts"], list)
+            assert all({"amounts", "amount_details"} <= set(refund) for refund in payment["refunds"])
+
+
+async def test_an_unsettled_session_does_not_say_that_it_was_undone(shop: Shop) -> None:
+    """Nobody knows yet, and the description says so."""
+    _, session_id = await needs_a_person(shop)
+    shown = (await shop.call("session/status", {"session_id": session_id})).session
+    assert shown["error"]["code"] == "provider_timeout"
+    assert "undone" not in shown["error"]["description"]
+    assert shown["payment_list"][0]["status"] == "in_progress"

@@ -1,0 +1,174 @@
+"""Lives of sessions: what the rows would tell after a story, in memory or written into a database."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import asyncpg
+
+from tests.ground.story import ONE_STAGE, TWO_STAGE, Counted, Story
+from tollhouse.api.wire.answers import JsonWire
+from tollhouse.change import Change, KeyClaim, Note
+from tollhouse.ledger import Transfer
+from tollhouse.life import Kept, Life, Past
+from tollhouse.merchant import Settings
+from tollhouse.operation import Kind, Operation
+from tollhouse.store.postgres import PostgresStore
+
+MTI = {Kind.SALE: "0200", Kind.AUTHORIZATION: "0100", Kind.CAPTURE: "0220", Kind.REFUND: "0200", Kind.REVERSAL: "0400"}
+IDS_APART = 1000
+
+
+def told(number: int = 1, settings: Settings = ONE_STAGE) -> Story:
+    """A story whose session and ids no other number has."""
+    ids = Counted()
+    ids.count = number * IDS_APART
+    story = Story(settings, ids=ids, names=number * IDS_APART)
+    story.session = replace(story.session, id=f"ps_{number:03d}")
+    return story
+
+
+def paid(number: int = 1) -> Story:
+    """A sale that was approved."""
+    return told(number).start().wait(1).confirm().wait(1).answered("00")
+
+
+def refunded(number: int = 1) -> Story:
+    """A sale of which a part was given back, a refund was declined, and one waits for its answer."""
+    story = paid(number).refund(1000).answered("00").wait(1).refund(500).answered("05").wait(1).refund(200)
+    story.send()
+    return story
+
+
+def captured(number: int = 1) -> Story:
+    """A hold of which a part was taken."""
+    return told(number, TWO_STAGE).start().confirm().answered("00").wait(1).capture(2000).answered("00")
+
+
+def released(number: int = 1) -> Story:
+    """A hold that was given back."""
+    return told(number, TWO_STAGE).start().confirm().answered("00").wait(1).cancel().answered("00")
+
+
+def reversed_late(number: int = 1) -> Story:
+    """A sale without an answer, reversed; its approval came too late and was reversed again."""
+    story = told(number).start().confirm().answered("").wait(1).answered("00")
+    return story.wait(1).hear_late("00").wait(1).answered("00")
+
+
+def declined(number: int = 1) -> Story:
+    """A sale the bank refused."""
+    return told(number).start().confirm().answered("51")
+
+
+def cancelled(number: int = 1) -> Story:
+    """A payment the merchant did not want any more."""
+    return told(number).start().cancel()
+
+
+def timed_out(number: int = 1) -> Story:
+    """A payment nobody decided about."""
+    return told(number).start().wait(241 * 60).sweep()
+
+
+def stuck(number: int = 1) -> Story:
+    """A sale without an answer, and a reversal that is not answered either for a day."""
+    return told(number).start().confirm().answered("").be_stuck(Kind.REVERSAL)
+
+
+def waiting(number: int = 1) -> Story:
+    """A payment that waits to be confirmed."""
+    return told(number).start()
+
+
+STORIES = (paid, refunded, captured, released, reversed_late, declined, cancelled, timed_out, stuck, waiting)
+
+
+def life_of(story: Story) -> Life:
+    """What the rows would tell."""
+    changes = [_noted(story, change) for change in story.changes]
+    return Life(
+        session=story.session,
+        history=tuple(
+            Past(change_id=one.id, version=one.session.version, at=one.at, node="n1", steps=one.steps)
+            for one in changes
+        ),
+        notes=tuple(Kept(at=one.at, what=note) for one in changes for note in one.notes),
+        alarms=tuple(Kept(at=one.at, what=alarm) for one in changes for alarm in one.alarms),
+        transfers=tuple(Kept(at=one.at, what=transfer) for one in changes for transfer in one.transfers),
+        events=(),
+    )
+
+
+async def keep(dsn: str, *stories: Story) -> None:
+    """Write every change of the stories into a database, as the gateway would have."""
+    store = await PostgresStore.open(dsn, node="n1")
+    for story in stories:
+        for change in story.changes:
+            await store.commit(_noted(story, change))
+    await store.close()
+
+
+async def execute(dsn: str, *statements: str) -> None:
+    """Change rows behind the gateway's back, also against its constraints."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def transfers_of(life: Life) -> list[Transfer]:
+    """The transfers of a life."""
+    return [kept.what for kept in life.transfers if isinstance(kept.what, Transfer)]
+
+
+def _noted(story: Story, change: Change) -> Change:
+    """The change as it is committed: with bodies, messages, and a key where a merchant began or refunded."""
+    wire = JsonWire()
+    events = tuple(replace(event, body=wire.webhook_body(event, 2)) for event in change.events)
+    heard = {step.heard for step in change.steps}
+    notes: list[Note] = []
+    claim = None
+    if heard & {"start", "confirm", "cancel"}:
+        method = "init/payment" if "start" in heard else "confirm" if "confirm" in heard else "cancel"
+        notes.append(Note(kind="request", data={"method": f"session/{method}", "request_id": "rq_1", "status": 200}))
+    if "start" in heard:
+        claim = KeyClaim(
+            key=f"key-{change.id}", path="/api/v2/session/init/payment", body_hash=b"hash", keeps_answer=False
+        )
+    for step in change.steps:
+        operation = next((o for o in change.session.operations if o.id == step.subject), None)
+        if operation is not None:
+            notes += _messages(operation, step.heard)
+    if story.alarms and change.alarms:
+        late = next(o for o in change.session.operations if o.id == change.alarms[0].subject)
+        notes += _messages(late, "approval")
+    return replace(change, events=events, notes=tuple(notes), claim=claim)
+
+
+def _messages(operation: Operation, heard: str) -> list[Note]:
+    code = {"approval": "00", "decline": operation.response_code or "05"}.get(heard)
+    references = operation.references
+    if references is None or (heard != "leaving" and code is None):
+        return []
+    fields = {
+        "4": f"{operation.amount_minor:012d}",
+        "11": references.stan,
+        "37": references.rrn,
+        "41": references.terminal,
+        "49": "978",
+    }
+    mti = MTI[operation.kind]
+    if heard == "leaving":
+        slots = {"2": "<pan>", "14": "<expiry>"}
+        return [_message("message_out", operation, mti, fields | slots)]
+    answer = {"39": code or "", "38": "7K20QX"} if code == "00" else {"39": code or ""}
+    return [_message("message_in", operation, f"{mti[:2]}{int(mti[2:]) + 10:02d}", fields | answer)]
+
+
+def _message(kind: str, operation: Operation, mti: str, fields: dict[str, str]) -> Note:
+    return Note(kind=kind, data={"operation": operation.id, "mti": mti, "fields": fields})
+
+
