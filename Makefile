@@ -63,7 +63,7 @@ check: $(VENV)/.installed-dev ## Check style, types, floors and the rules of the
 
 .PHONY: sim
 sim: $(VENV)/.installed-dev ## Simulate worlds full of failures: N=1000 of them, or repeat the one of SEED=
-	@exec $(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--worlds $(N)) $(ARGS)
+	@exec $(PY) -m tests.simulation.run $(if $(SEED),--seed $(SEED),--n $(N)) $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.installed-dev ## Measure complete payments on this machine; writes bench/results/latest.json
@@ -87,7 +87,8 @@ clean: ## Remove what these targets made; data in .tollhouse stay
 $(PY):
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is missing; install it with: apt-get install -y python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
-		$(call debian,$(shell $(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')); }
+		package=$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'); \
+		$(call debian,$$package); }
 	@echo "Making a virtual environment in $(VENV)"
 	@$(PYTHON) -m venv --clear $(VENV)
 

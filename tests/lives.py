@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import asyncpg
-
 from tests.ground.story import ONE_STAGE, TWO_STAGE, Counted, Story
 from tollhouse.api.wire.answers import JsonWire
 from tollhouse.change import Change, KeyClaim, Note
@@ -107,16 +105,6 @@ async def keep(dsn: str, *stories: Story) -> None:
         for change in story.changes:
             await store.commit(_noted(story, change))
     await store.close()
-
-
-async def execute(dsn: str, *statements: str) -> None:
-    """Change rows behind the gateway's back, also against its constraints."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 def transfers_of(life: Life) -> list[Transfer]:

@@ -20,7 +20,7 @@ from tollhouse.acquirers import ACQUIRERS
 from tollhouse.acquirers.message import NoAnswer, NotSent, Request, Response
 from tollhouse.card import CVV, CardDetails, KeptCard, brand_of
 from tollhouse.event import Event
-from tollhouse.merchant import Project, Settings
+from tollhouse.merchant import CaptureMode, Project, Settings
 from tollhouse.operation import Limits, References
 from tollhouse.ports import ClaimedDelivery, Posted, Wire, World
 from tollhouse.session import PaymentSession
@@ -31,7 +31,7 @@ PROJECT = Project(name="shop", webhook_url="http://127.0.0.1:9/hook")
 TWO_STAGE = Project(
     name="inn",
     webhook_url="http://127.0.0.1:9/inn",
-    settings=Settings(capture_mode="two_stage"),  # type: ignore[arg-type]
+    settings=Settings(capture_mode=CaptureMode.TWO_STAGE),
 )
 
 

@@ -35,9 +35,19 @@ WAS_CANCELLED = {
 }
 
 
-def open_session(*, project: str, id: str, api_version: int, now: datetime) -> PaymentSession:
+def open_session(
+    *, project: str, id: str, api_version: int, now: datetime, webhook_version: int | None = None
+) -> PaymentSession:
     """A session that is not committed yet: version 0."""
-    return PaymentSession(project=project, id=id, version=0, api_version=api_version, created_at=now, updated_at=now)
+    return PaymentSession(
+        project=project,
+        id=id,
+        version=0,
+        api_version=api_version,
+        webhook_version=webhook_version,
+        created_at=now,
+        updated_at=now,
+    )
 
 
 def create_session(session: PaymentSession, offer: Offer, *, now: datetime, ids: Ids) -> Change:
@@ -99,6 +109,7 @@ def start_payment(session: PaymentSession, given: Offer, project: Project, *, no
             acquirer=route(project),
             created_at=now,
             is_two_stage=settings.capture_mode is CaptureMode.TWO_STAGE,
+            shows_fees=settings.show_fees,
             hold_seconds=settings.hold_period,
             hold_expiry=settings.hold_expiry,
             sealed_cvv=offer.sealed_cvv,

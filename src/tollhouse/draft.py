@@ -80,8 +80,6 @@ class Draft:
     def post(self, operation: Operation) -> None:
         """Book the transfers that follow from an operation just approved."""
         target = self.session.target_of(operation) if operation.target_id else None
-        if operation.kind is Kind.REVERSAL and target and self.session.is_undone(target.id, before=operation.id):
-            return  # the first one has moved what there was to move
         currency = self.session.payment(operation.payment_id).money.currency
         self._transfers += transfers_of(operation, currency=currency, target=target)
 

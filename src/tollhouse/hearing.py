@@ -170,11 +170,6 @@ def _contradiction(draft: Draft, operation: Operation, heard: Heard) -> Change |
         case State.APPROVED if heard in approvals and draft.session.is_undone(operation.id):
             draft.alarm(operation.id, "approved again after its hold was released; it is reversed again")
             _reverse_again(draft, operation)
-        case State.APPROVED if heard in approvals and _is_released(draft.session, operation):
-            draft.alarm(operation.id, "approved again after its hold was released; it is reversed again")
-            if draft.session.reversal_of(operation.id) is None:
-                payment = draft.session.payment(operation.payment_id)
-                draft.plan(Kind.REVERSAL, payment, operation.amount_minor, target=operation)
         case State.APPROVED if heard is Heard.DECLINE:
             draft.alarm(operation.id, "declined after it was approved; compare with the acquirer's books")
         case _:
@@ -186,12 +181,6 @@ def _reverse_again(draft: Draft, operation: Operation) -> None:
     if draft.session.reversal_of(operation.id) is None:
         payment = draft.session.payment(operation.payment_id)
         draft.plan(Kind.REVERSAL, payment, operation.amount_minor, target=operation)
-
-
-def _is_released(session: PaymentSession, operation: Operation) -> bool:
-    """Whether a reversal has given back what this operation took."""
-    reversals = (o for o in session.operations if o.kind is Kind.REVERSAL and o.target_id == operation.id)
-    return any(reversal.state is State.APPROVED for reversal in reversals)
 
 
 def _succeed(draft: Draft, operation: Operation) -> None:
@@ -277,7 +266,7 @@ def _hear_reversal(draft: Draft, operation: Operation, outcome: Outcome, limits:
             draft.tell(payment.id, Told.SILENCE)
         _schedule(draft, after)
         return draft.change()
-    if not _is_released(draft.session, target):  # given back once in our books, however often at the acquirer
+    if not draft.session.is_undone(target.id):  # given back once in our books, however often at the acquirer
         draft.post(after)
     draft.operation(after, heard)
     _undone(draft, target, payment)

@@ -137,6 +137,7 @@ class Payment:
     acquirer: str | None
     created_at: datetime
     is_two_stage: bool = False
+    shows_fees: bool = False
     hold_seconds: int = 0
     hold_expiry: HoldExpiry = HoldExpiry.RELEASE
     sealed_cvv: str | None = None

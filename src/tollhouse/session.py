@@ -62,6 +62,7 @@ class PaymentSession:
     id: str
     version: int
     api_version: int
+    webhook_version: int | None = None  # pinned by the project when the session was created
     created_at: datetime
     updated_at: datetime
     offer: Offer = Offer()
@@ -152,15 +153,10 @@ class PaymentSession:
             None,
         )
 
-    def is_undone(self, operation_id: str, *, before: str | None = None) -> bool:
-        """Whether the acquirer has acknowledged a reversal of this operation, another one than `before`."""
-        return any(
-            operation.kind is Kind.REVERSAL
-            and operation.target_id == operation_id
-            and operation.state is State.APPROVED
-            and operation.id != before
-            for operation in self.operations
-        )
+    def is_undone(self, operation_id: str) -> bool:
+        """Whether the acquirer has acknowledged a reversal of this operation."""
+        reversals = (o for o in self.operations if o.kind is Kind.REVERSAL and o.target_id == operation_id)
+        return any(reversal.state is State.APPROVED for reversal in reversals)
 
     def with_payment(self, payment: Payment) -> PaymentSession:
         kept = tuple(payment if old.id == payment.id else old for old in self.payments)

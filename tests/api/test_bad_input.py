@@ -27,6 +27,10 @@ def nested(depth: int) -> Any:
 
 
 WRONG_MEMBERS: list[tuple[str, Any]] = [
+    ("metadata", {"order": [PAN]}),
+    ("metadata", int(PAN)),
+    ("customer", {"reference": f"card {PAN}"}),
+    ("payment_metadata", {"device": PAN}),
     ("payment_details", ...),
     ("payment_details", None),
     ("payment_details", "card"),

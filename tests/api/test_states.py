@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.api.client import CARD, EUROS, PAYMENT, Shop
 from tests.worlds import ANSWER_LOST, NOT_WRITTEN, declined
+from tollhouse.event import EventType
 from tollhouse.flows.recover import recover
 from tollhouse.hearing import submit
 from tollhouse.payment import Phase
@@ -228,6 +230,22 @@ async def test_a_status_can_always_be_read(shop: Shop, place: Place) -> None:
             assert ("error" in payment) is (payment["status"] == "failed")
             assert isinstance(payment["customer"]["contacts"], list)
             assert all({"amounts", "amount_details"} <= set(refund) for refund in payment["refunds"])
+
+
+@pytest.mark.parametrize("place", list(TABLE))
+async def test_every_webhook_is_one_that_clients_can_read(shop: Shop, place: Place) -> None:
+    """One of the five types, numbered from one, with the full session and never a null."""
+    project, session_id = await place(shop)
+    shop.leave()
+    deliveries = list(shop.world.books.deliveries.get((project, session_id), {}).values())
+    for number, delivery in enumerate(deliveries, start=1):
+        shown = json.loads(delivery.body)
+        assert list(shown) == ["type", "event_id", "sequence", "session"]
+        assert shown["type"] in {type.value for type in EventType}
+        assert (shown["event_id"], shown["sequence"]) == (delivery.event_id, number)
+        assert shown["session"]["id"] == session_id
+        assert set(shown["session"]["payment_list"][0]) >= ALWAYS
+        assert b"null" not in delivery.body
 
 
 async def test_an_unsettled_session_does_not_say_that_it_was_undone(shop: Shop) -> None:

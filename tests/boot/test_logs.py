@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollhouse.boot.logs import mask_cards
+from tollhouse.masking import mask_cards
 from tollhouse.card import luhn_digit
 
 PAN = "4242424242424242"
@@ -36,7 +36,7 @@ MASKED = "424242******4242"
         ("6304000000000000000 6799990100000000019", "6304000000000000000 679999*********0019"),
     ],
 )
-def test_card_numbers_are_masked(text: str, shown: str) -> None:
+def test_pans_are_masked(text: str, shown: str) -> None:
     """First six and last four digits stay, also where the number is grouped or has neighbours."""
     assert mask_cards(text) == shown
 
@@ -63,7 +63,7 @@ def test_other_digits_stay(text: str) -> None:
     st.integers(13, 19),
     st.data(),
 )
-def test_any_card_number_is_masked(start: str, length: int, data: st.DataObject) -> None:
+def test_any_pan_is_masked(start: str, length: int, data: st.DataObject) -> None:
     """Every number of a scheme's range with a right check digit is masked, however it is grouped."""
     body = start + data.draw(st.text("0123456789", min_size=length - len(start) - 1, max_size=length - len(start) - 1))
     digits = body + luhn_digit(body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -163,7 +165,7 @@ async def test_restarts_after_its_own_death(make_server: Callable[[], Embedded])
     await execute(dsn, "CREATE TABLE kept (n int)")
     os.kill(server.pid, signal.SIGKILL)
     while server.is_running():
-        pass
+        await asyncio.sleep(0.01)
     assert server.start() == dsn
     assert await fetch(dsn, "SELECT count(*) FROM kept") == [(0,)]
 
@@ -337,4 +339,4 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
         child = int(process.stdout.readline())
         process.kill()
     while not has_ended(child):
-        pass
+        time.sleep(0.01)

@@ -86,16 +86,16 @@ def sections(path: Path) -> dict[str, str]:
 
 def rows(text: str) -> list[list[str]]:
     """The cells of every row of every table in a text, without the lines under the heads."""
-    found = []
-    for line in text.splitlines():
-        if line.startswith("|") and not re.fullmatch(r"[|\s:-]+", line):
-            found.append([cell.strip() for cell in line.strip().strip("|").split("|")])
-    return found
+    return [
+        [cell.strip() for cell in line.strip().strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|") and not re.fullmatch(r"[|\s:-]+", line)
+    ]
 
 
 def plain(cell: str) -> str:
     """The text of a cell without its marks."""
-    return cell.replace("`", "").replace("*", "")
+    return cell.replace("`", "").replace("**", "")
 
 
 def links(path: Path) -> list[str]:

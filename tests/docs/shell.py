@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.docs.documents import ROOT, Block
 
-SECONDS_MAX = 300
+SECONDS_MAX = 180
 _MARK = "=== block ended"
 
 
@@ -24,24 +24,27 @@ def clone(folder: Path) -> Path:
 def run_blocks(blocks: Sequence[Block], folder: Path, environment: Mapping[str, str]) -> list[str]:
     """What each block printed, errors included. Fails at the first command that fails, naming its block."""
     script = "set -e -o pipefail\n" + "\n".join(f"{block.text}\nprintf '\\n{_MARK}\\n'" for block in blocks)
-    process = subprocess.Popen(
-        ["bash", "-c", script],
-        cwd=folder,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        printed, _ = process.communicate(timeout=SECONDS_MAX)
-    finally:
-        _end_group(process.pid)
-    parts = printed.split(f"\n{_MARK}\n")
+    log = folder.parent / "printed"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            ["bash", "-c", script],
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        try:
+            ended: object = f"exit code {process.wait(SECONDS_MAX)}"
+        except subprocess.TimeoutExpired:
+            ended = f"no end after {SECONDS_MAX} s"
+        finally:
+            _end_group(process.pid)
+    parts = log.read_text(errors="replace").split(f"\n{_MARK}\n")
     if process.returncode or len(parts) != len(blocks) + 1:
         at = blocks[min(len(parts), len(blocks)) - 1]
-        raise AssertionError(f"{at}: the block failed with exit code {process.returncode}:\n{at.text}\n---\n{parts[-1]}")
+        raise AssertionError(f"{at}: {ended}\n{at.text}\n--- printed:\n{parts[-1]}")
     return parts[:-1]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,14 +13,16 @@ import click
 import pytest
 
 from tests.acceptance.system import System
-from tests.docs.documents import ROOT, Block, blocks, documents, name_of
+from tests.docs.documents import ROOT, Block, blocks, document, documents, name_of
 from tests.docs.shell import run_blocks
+from tests.servers import execute, run_apart, with_database
 from tollhouse.cli.__main__ import group
+from tollhouse.store.embedded import Embedded
 
 OWN = re.compile(r"tollhouse up")
 WITH_SHELL = [path for path in documents() if blocks(path, "sh") and path.name != "README.md"]
 AGAINST_RUNNING = [path for path in WITH_SHELL if not any(OWN.search(b.text) for b in blocks(path, "sh"))]
-STARTING_THEIR_OWN = [path for path in WITH_SHELL if path not in AGAINST_RUNNING]
+STARTING_THEIR_OWN = [path for path in WITH_SHELL if path not in AGAINST_RUNNING]  # tests of their own, below
 
 
 def each(language: str) -> list[Block]:
@@ -30,8 +33,51 @@ def each(language: str) -> list[Block]:
 @pytest.mark.parametrize("path", AGAINST_RUNNING, ids=name_of)
 def test_shell_examples_run(path: Path, system: System, folder: Path) -> None:
     """The shell blocks of a document run one after another without an error."""
-    printed = run_blocks(blocks(path, "sh"), folder, system.environment)
+    with socket.socket() as holder:  # nobody else is given this port while the receiver of the tutorial listens on it
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        environment = {**system.environment, "RECEIVER_PORT": str(holder.getsockname()[1])}
+        printed = run_blocks(blocks(path, "sh"), folder, environment)
     assert len(printed) == len(blocks(path, "sh"))
+
+
+def test_crash_example_ends_in_evidence(stopped_system: System, folder: Path) -> None:
+    """After `kill -9` in the worst moment the sale is reversed, the payment failed, and the books are proved."""
+    path = document("docs/howto/recover-after-crash.md")
+    printed = run_blocks(blocks(path, "sh"), folder, stopped_system.environment)
+    assert '"code":"provider_timeout"' in printed[5]
+    assert "0400 reversal" in printed[6]
+    assert '"state":"reversed"' in printed[6]
+    assert "every promise holds" in printed[6]
+
+
+def test_own_postgres_example(stopped_system: System, folder: Path, postgres: Embedded) -> None:
+    """On a database made by the document's statements everything runs, without an embedded Postgres."""
+    path = document("docs/howto/run-against-your-own-postgres.md")
+    superuser = with_login(postgres.dsn, "postgres")
+    (statements,) = blocks(path, "sql")
+    made = [line.rstrip(";") for line in statements.text.splitlines()]
+    try:
+        run_apart(execute(superuser, *made))
+        # The test's server knows people by who they are on this machine, not by password.
+        run_apart(execute(superuser, "GRANT gateway TO tollhouse"))
+        environment = {**stopped_system.environment, "TOLLHOUSE_DATABASE_URL": with_database(superuser, "gateway")}
+        printed = run_blocks(blocks(path, "sh"), folder, environment)
+        assert "0001_gateway" in printed[0]
+        assert "succeeded" in printed[1]
+        assert not (stopped_system.home / "postgres").exists()
+    finally:
+        run_apart(execute(superuser, "DROP DATABASE IF EXISTS gateway WITH (FORCE)", "DROP ROLE IF EXISTS gateway"))
+
+
+def test_no_shell_example_is_left_out() -> None:
+    """Each document with shell blocks is run by one of the tests above; the README has tests of its own."""
+    assert {path.name for path in STARTING_THEIR_OWN} == {"recover-after-crash.md", "run-against-your-own-postgres.md"}
+
+
+def with_login(dsn: str, role: str) -> str:
+    """The same database as another role."""
+    return re.sub(r"//[^@]*@", f"//{role}@", dsn)
 
 
 @pytest.mark.parametrize("block", each("python"), ids=str)

@@ -14,7 +14,7 @@ _FILE = re.compile(r"`([A-Za-z0-9_./*-]+(?:\.(?:py|sql|md|toml|json|lock)|/))`")
 _PLACES = (ROOT, ROOT / "src" / "tollhouse")
 # Written by programs when they run, or named as something that is still to come.
 _MADE = re.compile(
-    r"^(keys/.*|cvv-keys/|sandbox/books\.jsonl|body\.json|bench/results/latest\.json|payload\.json"
+    r"^(keys/.*|cvv-keys/|sandbox/books\.jsonl|up\.lock|body\.json|bench/results/latest\.json|payload\.json"
     r"|threeds\.py|credential\.py|limits\.py|dispute\.py|reconciliation\.py|dashboard/|widget/"
     r"|flows/authenticate\.py|api/wire\.py|acquirers/<name>/)$"
 )

@@ -42,7 +42,7 @@ def test_late_contradiction(tell: Callable[[], Story], kind: Kind, code: str, al
     assert (len(story.session.operations) > len(before.operations)) == reverses
     if reverses:
         assert late is not None
-        story.wait(61)
+        story.wait(65)
         story.submit(late)
         story.hear(late, Unknown(why="", response_code="25", is_not_found=True))
         assert story.session.operation(late.id).state is State.APPROVED

@@ -291,6 +291,15 @@ def test_capture_takes_all_by_default() -> None:
     assert held().capture().last(Kind.CAPTURE).amount_minor == 2590
 
 
+def test_same_capture_again_stands() -> None:
+    """The same amount again is answered with what stands; without an amount all is meant, which is another amount."""
+    story = held().capture(2000)
+    before = story.session
+    assert story.capture(2000).session is before
+    with pytest.raises(StateForbids, match="2000 was captured already"):
+        story.capture()
+
+
 def test_refund_takes_what_is_left_by_default() -> None:
     """Without an amount a refund gives back what earlier refunds left."""
     story = paid().refund(1000).refund()

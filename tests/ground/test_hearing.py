@@ -249,7 +249,7 @@ TABLE: dict[str, tuple[Callable[[], Story], Phase, Reason | None, str, str, str]
         "",
     ),
     "approved although not sent, undone": (
-        lambda: confirmed().not_sent().hear_late("00").wait(61).answered("25"),
+        lambda: confirmed().not_sent().hear_late("00").wait(65).answered("25"),
         Phase.FAILED,
         Reason.ACQUIRER_TIMEOUT,
         "sale:reversed reversal:approved",

@@ -10,7 +10,7 @@ import pytest
 
 from tests.ground.story import LIMITS, NOON, SEALED_CVV, TWO_STAGE, Story, confirmed, held, paid, unknown
 from tollhouse import hearing
-from tollhouse.hearing import ConcludeSilence, Send, next_step
+from tollhouse.hearing import ConcludeSilence, Send, find_silence, next_step
 from tollhouse.operation import Kind, Limits, References, State, TransitionUnknown
 from tollhouse.outcome import Reason, Unknown
 from tollhouse.payment import Phase
@@ -108,16 +108,24 @@ def test_insistent_operations_are_repeated(story: Callable[[], Story], kind: Kin
     assert gaps == [5, 30, 120, 600, 3600, 17280, 17280]
 
 
-@pytest.mark.parametrize(("seconds", "state"), [(0, State.SUBMITTED), (59, State.SUBMITTED), (60, State.APPROVED)])
-def test_not_found_counts_after_the_in_flight_limit(seconds: int, state: State) -> None:
-    """That nothing was found proves nothing while the original may be on its way; afterwards nothing is to undo."""
+@pytest.mark.parametrize(("seconds", "is_proof"), [(0, False), (64, False), (65, True), (3600, True)])
+def test_not_found_counts_after_the_in_flight_limit(seconds: int, is_proof: bool) -> None:
+    """That nothing was found is proof only if the reversal left when the original could no longer be on its way."""
     story = unknown().wait(seconds).answered("25")
-    assert story.last(Kind.REVERSAL).state is state
-    if state is State.SUBMITTED:
-        assert story.last(Kind.REVERSAL).next_attempt_at == NOON + timedelta(seconds=60)
-        assert story.payment.phase is Phase.UNKNOWN
-    else:
+    if is_proof:
         assert story.payment.reason is Reason.ACQUIRER_TIMEOUT
+        return
+    another = story.last(Kind.REVERSAL)
+    assert [o.state for o in story.session.operations] == [State.REVERSING, State.DECLINED, State.PLANNED]
+    assert (another.next_attempt_at, story.payment.phase) == (NOON + timedelta(seconds=65), Phase.UNKNOWN)
+
+
+def test_early_reversal_proves_nothing_later() -> None:
+    """An answer that is heard an hour after an early reversal left may be old: another reversal leaves at once."""
+    story = unknown().answered("").wait(3600).answered("25")
+    assert story.payment.phase is Phase.UNKNOWN
+    assert story.last(Kind.REVERSAL).next_attempt_at == story.now
+    assert story.answered("25").payment.reason is Reason.ACQUIRER_TIMEOUT
 
 
 def test_not_found_for_an_approved_hold_raises_an_alarm() -> None:
@@ -144,6 +152,17 @@ def test_next_step() -> None:
     assert next_step(story.session, story.now) == Send(operation_id=reversal.id)
     story.answered("00")
     assert next_step(story.session, story.now + timedelta(days=9)) is None
+
+
+def test_silence_is_found_when_the_answer_is_overdue() -> None:
+    """Only what was sent once and not answered in time is concluded; insistent operations never are."""
+    story = confirmed()
+    sale = story.send()
+    assert find_silence(story.session, story.now) is None
+    assert find_silence(story.session, story.now + timedelta(seconds=20)) == ConcludeSilence(operation_id=sale.id)
+    capture = held().capture()
+    capture.send()
+    assert find_silence(capture.session, capture.now + timedelta(days=9)) is None
 
 
 def test_change_says_whether_to_go_on() -> None:
@@ -180,4 +199,5 @@ def test_in_flight_limit_is_a_setting() -> None:
         limits=Limits(in_flight_seconds=600),
     )
     assert change is not None
-    assert change.session.operation(reversal.id).state is State.SUBMITTED
+    another = change.session.operations[-1]
+    assert (another.kind, another.next_attempt_at) == (Kind.REVERSAL, NOON + timedelta(seconds=605))

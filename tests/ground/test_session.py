@@ -128,7 +128,7 @@ DUE: dict[str, tuple[Callable[[], Story], float | None]] = {
     "not sent": (lambda: Story().start().confirm().not_sent(), 2),
     "capture unanswered": (lambda: held().capture().answered(""), 5),
     "reversal to be sent": (lambda: Story().start().confirm().answered(""), 0),
-    "nothing found while in flight": (lambda: Story().start().confirm().answered("").answered("25"), 60),
+    "nothing found while in flight": (lambda: Story().start().confirm().answered("").answered("25"), 65),
     "paid": (paid, None),
     "dropped": (lambda: Story().create().cancel(), None),
 }

@@ -209,7 +209,7 @@ def everything_ends(simulation: Simulation) -> None:
                 raise Violation("P13", f"{operation.kind} stays {operation.state}", session.id)
             assert operation.finished_at is not None
             ended = _seconds(operation.finished_at) - _seconds(operation.planned_at)
-            since_calm = _seconds(operation.finished_at) - simulation.calm_at
+            since_calm = _seconds(operation.finished_at) - max(simulation.calm_at, simulation.network.away_until)
             if min(ended, since_calm) > OPEN_SECONDS_MAX:
                 raise Violation("P13", f"{operation.kind} took {since_calm:.0f} s after the storm", session.id)
 

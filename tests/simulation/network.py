@@ -60,15 +60,14 @@ class Network:
         self.mistaken: set[Key] = set()
         self._asked: dict[Key, Request] = {}
         random = simulation.random
-        self._away = (0.0, 0.0)
+        self.away_from = self.away_until = 0.0
         if random.random() < simulation.weather.acquirer_away:
-            start = random.uniform(0, 600)
-            self._away = (start, start + random.uniform(20, 40) * 3600)
+            self.away_from = random.uniform(0, 600)
+            self.away_until = self.away_from + random.uniform(20, 40) * 3600
 
     def is_away(self) -> bool:
-        """Whether the acquirer refuses every connection now."""
-        start, end = self._away
-        return start <= self._simulation.scheduler.now < end
+        """Whether the acquirer refuses every connection now, also when the rest of the storm is over."""
+        return self.away_from <= self._simulation.scheduler.now < self.away_until
 
     def carry(self, node: Node, request: Request) -> None:
         """The bytes have left."""

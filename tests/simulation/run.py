@@ -80,7 +80,9 @@ def _run(simulation: Simulation) -> None:
 
 
 def _is_quiet(simulation: Simulation) -> bool:
-    return not simulation.books.due_at and not simulation.network.pending and not simulation.waiting_deliveries()
+    is_idle = all(node.is_idle for node in simulation.nodes)
+    is_silent = is_idle and not simulation.network.pending
+    return is_silent and not simulation.books.due_at and not simulation.waiting_deliveries()
 
 
 def _place(bug: AssertionError) -> str:

@@ -179,6 +179,11 @@ class Node:
 
         self.simulation.scheduler.spawn(f"{self.name} {name}", run(), house=self.house)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs but the loops."""
+        return len(self.house.tasks) <= LOOPS
+
     def hear(self, response: Response, heard: Box | None = None) -> None:
         """An answer that nobody waits for; `heard` is told when it was taken in."""
 

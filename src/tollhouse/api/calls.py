@@ -19,6 +19,7 @@ from tollhouse.change import KeyClaim, Note
 from tollhouse.flows.drive import drive
 from tollhouse.flows.settle import Call
 from tollhouse.idempotency import KEY_LENGTH_MAX, UsedKey, answer_again, body_hash, is_key
+from tollhouse.masking import holds_card
 from tollhouse.merchant import IdempotencyMode, Project
 from tollhouse.ports import KeyTaken, World
 from tollhouse.refusal import (
@@ -65,7 +66,7 @@ class Arrival:
 def header(headers: dict[bytes, bytes], name: bytes) -> str | None:
     """A header's value as text; None when it is absent."""
     value = headers.get(name)
-    return None if value is None else value.decode("latin-1")
+    return None if value is None else value.decode(errors="replace")
 
 
 class Calls:
@@ -104,10 +105,9 @@ class Calls:
         key = arrival.header(b"x-partner-idempotency-key") if method.is_writing else None
         if key is None:
             return await self._carry_out(arrival, members, None)
-        if not is_key(key):
-            raise RequestInvalid(
-                "X-PARTNER-IDEMPOTENCY-KEY", f"1 to {KEY_LENGTH_MAX} printable ASCII characters expected"
-            )
+        if not is_key(key) or holds_card(key):
+            expected = f"1 to {KEY_LENGTH_MAX} printable ASCII characters, no card number, expected"
+            raise RequestInvalid("X-PARTNER-IDEMPOTENCY-KEY", expected)
         return await self._once(arrival, members, key)
 
     async def _once(self, arrival: Arrival, members: dict[str, Any], key: str) -> Reply:

@@ -19,8 +19,10 @@ from tollhouse.api.access import AccessProject
 from tollhouse.api.app import build_app
 from tollhouse.boot.config import Config
 from tollhouse.boot.wiring import Node, open_node
+from tollhouse.ports import StoreUnreachable
 from tollhouse.signing import parse_public_key
 from tollhouse.store.migrate import check
+from tollhouse.store.postgres import LOST
 from tollhouse.store.projects import KnownProject, find_project
 from tollhouse.worker.loops import recover_loop
 
@@ -51,7 +53,10 @@ class FreshProjects:
         entry = self._known.get(name)
         if entry is not None and now - entry[0] < PROJECT_FRESH_SECONDS:
             return entry
-        known = await find_project(self._pool, name)
+        try:
+            known = await find_project(self._pool, name)
+        except LOST as lost:
+            raise StoreUnreachable("the database does not answer") from lost
         if known is None:
             self._known.pop(name, None)
             return None

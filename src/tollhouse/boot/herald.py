@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from tollhouse.boot.logs import mask_cards
+from tollhouse.masking import mask_cards
 from tollhouse.net.http import WebhookSender
 from tollhouse.ports import ClaimedDelivery, Posted
 from tollhouse.signing import ed25519_signature, sign_rsa

@@ -7,66 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from types import TracebackType
 from typing import Any, TextIO
 
 import structlog
 from structlog.typing import Processor
 
-from tollhouse.card import PAN, brand_of, is_luhn, mask
+from tollhouse.masking import mask_cards
 
-_DIGITS_MIN, _DIGITS_MAX = 13, 19
-_GAP = "[ \t\u00a0\\-\u2010-\u2015]"
-# Groups of digits with at most two blanks or dashes between them, long enough together to hold a card number.
-_RUN = re.compile(rf"[0-9](?:{_GAP}{{0,2}}[0-9]){{{_DIGITS_MIN - 1},}}")
-_GROUP = re.compile("[0-9]+")
 _LIBRARIES = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "aiohttp", "asyncio", "asyncpg")
-
-
-def mask_cards(text: str) -> str:
-    """The text with card numbers masked: 13 to 19 digits that pass the Luhn check and lie in a scheme's range.
-
-    Grouped numbers count too, also where an expiry date or a CVV follows. Our own ids have 20 digits in one piece.
-    """
-    return _RUN.sub(lambda run: _mask_run(run[0]), text)
-
-
-def _mask_run(run: str) -> str:
-    groups = list(_GROUP.finditer(run))
-    masked: list[str] = []
-    end = 0
-    for first, last, is_sure in _cards(groups):
-        digits = "".join(group[0] for group in groups[first : last + 1])
-        # Where the number's end is in doubt, four last digits might show a CVV.
-        shown = mask(digits) if is_sure else digits[:6] + "*" * (len(digits) - 6)
-        masked += [run[end : groups[first].start()], shown]
-        end = groups[last].end()
-    return "".join([*masked, run[end:]])
-
-
-def _cards(groups: list[re.Match[str]]) -> list[tuple[int, int, bool]]:
-    """First and last group of what may be a card number, those that overlap as one, and whether it was only one."""
-    found: list[tuple[int, int, bool]] = []
-    for first in range(len(groups)):
-        for last in _card_ends(groups, first):
-            if found and first <= found[-1][1]:
-                found[-1] = (found[-1][0], max(last, found[-1][1]), False)
-            else:
-                found.append((first, last, True))
-    return found
-
-
-def _card_ends(groups: list[re.Match[str]], first: int) -> Iterator[int]:
-    """The groups with which a card number that begins with the group `first` may end."""
-    digits = ""
-    for last in range(first, min(first + _DIGITS_MAX, len(groups))):
-        digits += groups[last][0]
-        if _DIGITS_MIN <= len(digits) <= _DIGITS_MAX and is_luhn(digits) and brand_of(PAN(digits)):
-            yield last
 
 
 def _masked(value: Any) -> Any:

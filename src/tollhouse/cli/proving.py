@@ -20,7 +20,7 @@ from tollhouse.session import PaymentSession
 from tollhouse.store import reads
 
 LOOKS_MAX = 3
-LOOK_GAP_SECONDS = 1.0
+LOOK_GAP_SECONDS = 0.5
 
 
 class BooksUnusable(Exception):

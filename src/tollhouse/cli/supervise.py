@@ -14,8 +14,8 @@ from typing import TextIO
 
 import click
 
-from tollhouse.boot.logs import mask_cards
 from tollhouse.cli.failure import Failure
+from tollhouse.masking import mask_cards
 from tollhouse.store.tether import tethered
 
 _STOP_SECONDS_MAX = 20.0

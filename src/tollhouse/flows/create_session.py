@@ -18,7 +18,11 @@ async def create_session(world: World, call: Call, offer: Offer, card: CardDetai
     now = world.clock.now()
     offer = await keep_card(world, call.project.name, offer, card, now=now)
     session = decision.open_session(
-        project=call.project.name, id=world.ids.new("ps"), api_version=call.api_version, now=now
+        project=call.project.name,
+        id=world.ids.new("ps"),
+        api_version=call.api_version,
+        now=now,
+        webhook_version=call.project.settings.webhook_version,
     )
     change = decision.create_session(session, offer, now=now, ids=world.ids)
     try:

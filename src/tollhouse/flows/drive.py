@@ -67,7 +67,10 @@ async def _send(world: World, session: PaymentSession, operation_id: str) -> Pay
             now = world.clock.now()
             return hear_not_sent(found, operation_id, sealed_cvv=sealed_cvv, now=now, ids=world.ids)
 
-        return await apply(world, done.session, back_to_planned)
+        after = await apply(world, done.session, back_to_planned)
+        if sealed_cvv is not None and (after is None or after.payment(payment.id).sealed_cvv != sealed_cvv):
+            await world.vault.erase_cvv(sealed_cvv)  # it did not leave, and nobody will send it any more
+        return after
     except NoAnswer as silence:
         rule = _outcome_rule(world, operation_id, Unknown(why=str(silence)))
     else:

@@ -36,12 +36,12 @@ class Settled:
     is_written: bool
 
 
-async def settle(world: World, change: Change, *, webhook_version: int | None = None) -> Change:
+async def settle(world: World, change: Change, *, answer_version: int | None = None) -> Change:
     """Commit, and after an answer lost around the commit find out what became of it before anything else.
 
     Raises `Stale` (somebody else was first), `KeyTaken`, `StoreUnreachable` (nothing is known; decide nothing).
     """
-    change = _completed(world, change, webhook_version)
+    change = _completed(world, change, answer_version)
     session, is_unclear = change.session, False
     for gap_seconds in (*UNCLEAR_GAPS_SECONDS, None):
         try:
@@ -64,13 +64,14 @@ async def settle(world: World, change: Change, *, webhook_version: int | None = 
     return change
 
 
-def _completed(world: World, change: Change, webhook_version: int | None) -> Change:
+def _completed(world: World, change: Change, answer_version: int | None) -> Change:
     """The change with its bytes rendered and its lease: whoever leaves work behind goes on with it at once."""
-    version = webhook_version or change.session.api_version
+    version = change.session.webhook_version or change.session.api_version
     events = tuple(replace(event, body=world.wire.webhook_body(event, version)) for event in change.events)
     claim = change.claim
     if claim is not None and claim.keeps_answer:
-        claim = replace(claim, answer=world.wire.answer_body(change.answer, change.session.api_version))
+        version = answer_version or change.session.api_version
+        claim = replace(claim, answer=world.wire.answer_body(change.answer, version))
     seconds = world.limits.answer_seconds + SEND_SECONDS_MAX + LEASE_MARGIN_SECONDS
     lease = Lease(owner=world.node, seconds=seconds) if change.goes_on else None
     session = replace(change.session, lease_owner=world.node if change.goes_on else None)
@@ -80,7 +81,7 @@ def _completed(world: World, change: Change, webhook_version: int | None) -> Cha
 async def settle_call(world: World, call: Call, change: Change) -> Settled:
     """`settle` for a merchant's call: with its note and its idempotency key in the same commit."""
     noted = replace(change, notes=(call.note, *change.notes), claim=call.claim)
-    done = await settle(world, noted, webhook_version=call.project.settings.webhook_version)
+    done = await settle(world, noted, answer_version=call.api_version)
     return Settled(answer=done.answer, session=done.session, is_written=True)
 
 

@@ -36,7 +36,11 @@ async def init_payment(world: World, call: Call, offer: Offer, card: CardDetails
     now = world.clock.now()
     kept = await keep_card(world, call.project.name, offer, card, now=now)
     session = decision.open_session(
-        project=call.project.name, id=world.ids.new("ps"), api_version=call.api_version, now=now
+        project=call.project.name,
+        id=world.ids.new("ps"),
+        api_version=call.api_version,
+        now=now,
+        webhook_version=call.project.settings.webhook_version,
     )
     try:
         change = decision.start_payment(session, kept, call.project, now=now, ids=world.ids)

@@ -5,7 +5,6 @@ The shapes here are those of the documentation. Members without a default are al
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -221,10 +220,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class JsonWire:
-    """The port `Wire`. `shows_fees` tells by a project's name whether it has the setting `show_fees`."""
-
-    def __init__(self, *, shows_fees: Callable[[str], bool] = lambda project: False) -> None:
-        self._shows_fees = shows_fees
+    """The port `Wire`."""
 
     def webhook_body(self, event: Event, api_version: int) -> bytes:
         """The bytes that are sent for an event, on every attempt."""
@@ -240,16 +236,10 @@ class JsonWire:
         return _encode(AnswerV2(status="ok", session=self._v2(session)))
 
     def _v1(self, session: PaymentSession) -> SessionV1:
-        return SessionV1(acquiring_payments=self._payments(session), **_session(session))
+        return SessionV1(acquiring_payments=_payments(session), **_session(session))
 
     def _v2(self, session: PaymentSession) -> SessionV2:
-        return SessionV2(payment_list=self._payments(session), **_session(session))
-
-    def _payments(self, session: PaymentSession) -> list[PaymentShown] | None:
-        if not session.payments:
-            return None
-        shows_fees = self._shows_fees(session.project)
-        return [_payment(session, payment, shows_fees=shows_fees) for payment in session.payments]
+        return SessionV2(payment_list=_payments(session), **_session(session))
 
 
 def refused_body(code: str, description: str) -> bytes:
@@ -275,21 +265,26 @@ def mask_phone(phone: str) -> str:
     return head + PHONE_STARS + digits[-PHONE_TAIL:]
 
 
+def _payments(session: PaymentSession) -> list[PaymentShown] | None:
+    return [_payment(session, payment) for payment in session.payments] or None
+
+
 def _session(session: PaymentSession) -> dict[str, Any]:
     """What both spellings have in common."""
+    status = session.status
     return {
         "id": session.id,
-        "status": session.status.value,
+        "status": status.value,
         "created_at": instant(session.created_at),
         "updated_at": instant(session.updated_at),
         "finished_at": _end(session.finished_at),
         "next_action": session.next_action,
-        "error": _session_error(session),
+        "error": _session_error(session, status),
     }
 
 
-def _payment(session: PaymentSession, payment: Payment, *, shows_fees: bool) -> PaymentShown:
-    details, currency = payment.details, payment.money.currency
+def _payment(session: PaymentSession, payment: Payment) -> PaymentShown:
+    details, currency, shows_fees = payment.details, payment.money.currency, payment.shows_fees
     card = CardShown(brand=payment.card.brand, last4=payment.card.last4, bin=payment.card.bin)
     echoed = {name: value for name, value in (details.options or {}).items() if name in ECHOED_OPTIONS}
     return PaymentShown(
@@ -357,11 +352,12 @@ def _transaction_info(rrn: str | None, approval_code: str | None) -> Transaction
     return TransactionInfo(rrn=rrn, auth_code=approval_code)
 
 
-def _session_error(session: PaymentSession) -> ErrorShown | None:
-    if session.status is Status.ERROR:
-        assert session.reason is not None, "a session that needs a person has a reason"
-        return ErrorShown(code=session.reason, description=UNSETTLED)
-    return _error(session.reason)
+def _session_error(session: PaymentSession, status: Status) -> ErrorShown | None:
+    if status not in (Status.CANCELLED, Status.ERROR):
+        return None
+    reason = session.reason
+    assert reason is not None, "a session that ended without success has a reason"
+    return ErrorShown(code=reason, description=UNSETTLED) if status is Status.ERROR else _error(reason)
 
 
 def _error(reason: Reason | None) -> ErrorShown | None:

@@ -16,6 +16,7 @@ import msgspec
 from tollhouse.api.wire import shapes
 from tollhouse.api.wire.form import CONTROL, Form
 from tollhouse.card import CVV, CardDetails, CardNumberInvalid, Expiry, parse_pan
+from tollhouse.masking import holds_card
 from tollhouse.money import CURRENCIES, Money
 from tollhouse.payment import Details
 from tollhouse.refusal import CardHasExpired, CardNumberWrong, RequestInvalid
@@ -53,6 +54,7 @@ _URL = re.compile(
 
 
 NOTHING_OFFERED = Offer()
+NO_CARD_HERE = "no card number expected here; what looks like one belongs in payment_details only"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +130,7 @@ def read_refund(members: dict[str, Any], besides: Besides) -> Asked:
         session_id=request.session_id,
         money=_money(request.amount_details),
         payment_id=request.payment_id,
-        metadata=_free("metadata", request.metadata, METADATA_BYTES_MAX),
+        metadata=_free_of_cards("metadata", request.metadata),
     )
 
 
@@ -145,6 +147,7 @@ def _offered(request: shapes.Offered, known: dict[str, Any], besides: Besides, *
         metadata=_free("metadata", request.metadata, METADATA_BYTES_MAX),
         unechoed=_unechoed(request, known, besides.submerchant),
     )
+    _require_no_card(details)
     payouts = [known[name] for name in ("payment_method", "payout_details") if name in known]
     if len(payouts) == 2 and payouts[0] != payouts[1]:
         raise RequestInvalid("payout_details", "the same as in payment_method expected, or only one of the two")
@@ -269,6 +272,21 @@ def _unechoed(request: shapes.Offered, known: dict[str, Any], submerchant: str |
     return kept or None
 
 
+def _require_no_card(details: Details) -> None:
+    """Card numbers are taken where the vault gets them, and nowhere else (promise P11). Phone numbers are let be."""
+    customer = details.customer or {}
+    mails = [contact.get("email") for contact in customer.get("contacts", ())]
+    for path, value in (
+        ("customer", [customer.get("reference"), *mails]),
+        ("participant_details", details.participants),
+        ("payment_options", details.options),
+        ("metadata", details.metadata),
+        ("payment_metadata", details.unechoed),
+    ):
+        if holds_card(value):
+            raise RequestInvalid(path, NO_CARD_HERE)
+
+
 def _free(path: str, value: Any, bytes_max: int) -> Any:
     """JSON of the merchant's own, as given: small enough to keep and fit to be shown again."""
     if value is None:
@@ -282,6 +300,12 @@ def _free(path: str, value: Any, bytes_max: int) -> Any:
     if not _is_printable(value):
         raise RequestInvalid(path, "text without control characters expected; line breaks and tabs are fine")
     return value
+
+
+def _free_of_cards(path: str, value: Any) -> Any:
+    if holds_card(value):
+        raise RequestInvalid(path, NO_CARD_HERE)
+    return _free(path, value, METADATA_BYTES_MAX)
 
 
 def _is_printable(value: Any) -> bool:

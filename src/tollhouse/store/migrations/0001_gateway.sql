@@ -29,6 +29,7 @@ create table session (
     id text not null,
     version integer not null,
     api_version smallint not null,
+    webhook_version smallint,
     status text not null check (status in ('created', 'in_progress', 'accepted', 'cancelled', 'error')),
     created_at timestamptz not null,
     updated_at timestamptz not null,
@@ -57,6 +58,7 @@ create table payment (
     details text not null,
     acquirer text,
     is_two_stage boolean not null,
+    shows_fees boolean not null,
     hold_seconds integer not null,
     hold_expiry text not null,
     sealed_cvv text,                        -- ciphertext; its key never enters this database
@@ -261,7 +263,7 @@ begin
 
     if 'new' = any (sections) then
         insert into session
-            select r.project, r.id, r.version, r.api_version, r.status, r.created_at, r.updated_at, r.finished_at, r.offer,
+            select r.project, r.id, r.version, r.api_version, r.webhook_version, r.status, r.created_at, r.updated_at, r.finished_at, r.offer,
                 r.offer_sealed_cvv, r.dropped, r.events_count, r.due_at, r.lease_owner,
                 clock_timestamp() + make_interval(secs => (a.doc ->> 'lease_seconds')::double precision)
             from unnest(accepted) as a (doc), jsonb_populate_record(null::session, a.doc -> 'session') r
