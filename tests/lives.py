@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.ground.story import ONE_STAGE, TWO_STAGE, Counted, Story
+from tests.ground.story import ONE_STAGE, TWO_STAGE, Counted, Story, outcome_for
 from tollhouse.api.wire.answers import JsonWire
 from tollhouse.change import Change, KeyClaim, Note
 from tollhouse.ledger import Transfer
@@ -26,37 +26,43 @@ def told(number: int = 1, settings: Settings = ONE_STAGE) -> Story:
     return story
 
 
+def answered(story: Story, code: str, kind: Kind | None = None) -> Story:
+    """What is due is sent and answered a moment later."""
+    operation = story.wait(1).send(kind)
+    return story.wait(0.05).hear(operation, outcome_for(operation, code))
+
+
 def paid(number: int = 1) -> Story:
     """A sale that was approved."""
-    return told(number).start().wait(1).confirm().wait(1).answered("00")
+    return answered(told(number).start().wait(1).confirm(), "00")
 
 
 def refunded(number: int = 1) -> Story:
     """A sale of which a part was given back, a refund was declined, and one waits for its answer."""
-    story = paid(number).refund(1000).answered("00").wait(1).refund(500).answered("05").wait(1).refund(200)
-    story.send()
+    story = answered(answered(paid(number).refund(1000), "00").refund(500), "05").refund(200)
+    story.wait(1).send()
     return story
 
 
 def captured(number: int = 1) -> Story:
     """A hold of which a part was taken."""
-    return told(number, TWO_STAGE).start().confirm().answered("00").wait(1).capture(2000).answered("00")
+    return answered(answered(told(number, TWO_STAGE).start().confirm(), "00").capture(2000), "00")
 
 
 def released(number: int = 1) -> Story:
     """A hold that was given back."""
-    return told(number, TWO_STAGE).start().confirm().answered("00").wait(1).cancel().answered("00")
+    return answered(answered(told(number, TWO_STAGE).start().confirm(), "00").cancel(), "00")
 
 
 def reversed_late(number: int = 1) -> Story:
     """A sale without an answer, reversed; its approval came too late and was reversed again."""
-    story = told(number).start().confirm().answered("").wait(1).answered("00")
-    return story.wait(1).hear_late("00").wait(1).answered("00")
+    story = answered(answered(told(number).start().confirm(), ""), "00")
+    return answered(story.wait(1).hear_late("00"), "00")
 
 
 def declined(number: int = 1) -> Story:
     """A sale the bank refused."""
-    return told(number).start().confirm().answered("51")
+    return answered(told(number).start().confirm(), "51")
 
 
 def cancelled(number: int = 1) -> Story:
@@ -71,7 +77,7 @@ def timed_out(number: int = 1) -> Story:
 
 def stuck(number: int = 1) -> Story:
     """A sale without an answer, and a reversal that is not answered either for a day."""
-    return told(number).start().confirm().answered("").be_stuck(Kind.REVERSAL)
+    return answered(told(number).start().confirm(), "").be_stuck(Kind.REVERSAL)
 
 
 def waiting(number: int = 1) -> Story:
@@ -130,9 +136,10 @@ def _noted(story: Story, change: Change) -> Change:
         operation = next((o for o in change.session.operations if o.id == step.subject), None)
         if operation is not None:
             notes += _messages(operation, step.heard)
-    if story.alarms and change.alarms:
-        late = next(o for o in change.session.operations if o.id == change.alarms[0].subject)
-        notes += _messages(late, "approval")
+    for alarm in change.alarms:
+        if alarm.what.startswith("approved after"):
+            late = next(o for o in change.session.operations if o.id == alarm.subject)
+            notes += _messages(late, "approval")
     return replace(change, events=events, notes=tuple(notes), claim=claim)
 
 

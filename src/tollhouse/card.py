@@ -92,7 +92,7 @@ class CVV(Secret):
     __slots__ = ()
 
 
-class CardNumberInvalid(ValueError):
+class PANInvalid(ValueError):
     """The card number is not 12 to 19 digits or fails the Luhn check."""
 
 
@@ -165,9 +165,9 @@ def luhn_digit(digits: str) -> str:
 
 
 def parse_pan(text: str) -> PAN:
-    """A PAN from digits without separators. Raises `CardNumberInvalid`, whose text never holds the number."""
+    """A PAN from digits without separators. Raises `PANInvalid`, whose text never holds the number."""
     if not _DIGITS.fullmatch(text) or not PAN_DIGITS_MIN <= len(text) <= PAN_DIGITS_MAX or not is_luhn(text):
-        raise CardNumberInvalid
+        raise PANInvalid
     return PAN(text)
 
 

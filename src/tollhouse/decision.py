@@ -25,7 +25,7 @@ from tollhouse.refusal import (
     StateForbids,
 )
 from tollhouse.routing import route
-from tollhouse.session import DECISION_SECONDS_MAX, Offer, PaymentSession, Status
+from tollhouse.session import DECISION_SECONDS_MAX, GIVEN_CARD_SECONDS_MAX, Offer, PaymentSession, Status
 
 WAS_CANCELLED = {
     Reason.CANCELLED_BY_MERCHANT: "the session was cancelled by the merchant",
@@ -73,6 +73,14 @@ def merge_offer(earlier: Offer, later: Offer) -> Offer:
     )
 
 
+def _still_kept(offer: Offer, now: datetime) -> Offer:
+    """The offer without a card that was given too long ago, whether or not a timer has taken it away yet."""
+    given_at = offer.card_given_at
+    if given_at is None or now < given_at + timedelta(seconds=GIVEN_CARD_SECONDS_MAX):
+        return offer
+    return replace(offer, card=None, sealed_cvv=None, card_given_at=None)
+
+
 def require_startable(session: PaymentSession) -> None:
     """Refuse a start unless the session only waits for one (wire-api 8.5)."""
     if session.status is not Status.CREATED:
@@ -86,7 +94,7 @@ def start_payment(session: PaymentSession, given: Offer, project: Project, *, no
     route), while the caller is shown the moment before. Raises `StateForbids`, `RequestInvalid`, `CardHasExpired`.
     """
     require_startable(session)
-    offer = merge_offer(session.offer, given)
+    offer = merge_offer(_still_kept(session.offer, now), given)
     if offer.card is None:
         raise RequestInvalid("payment_details", "required here or at session/create (a card is kept for 24 hours)")
     if offer.money is None:

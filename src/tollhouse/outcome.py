@@ -13,7 +13,7 @@ class Reason(StrEnum):
     """Why an operation failed, as stable codes (wire-api 6)."""
 
     DECLINED_BY_ISSUER = "declined_by_issuer_bank"
-    CARD_NUMBER = "card_number_does_not_exist"
+    PAN_UNKNOWN = "card_number_does_not_exist"
     NOT_PERMITTED = "not_permitted_by_issuer_bank"
     INSUFFICIENT_FUNDS = "insufficient_funds"
     CARD_EXPIRED = "bank_card_expired"
@@ -31,7 +31,7 @@ class Reason(StrEnum):
 
 DESCRIPTIONS: dict[Reason, str] = {
     Reason.DECLINED_BY_ISSUER: "Declined by the issuer",
-    Reason.CARD_NUMBER: "Declined: no such card number",
+    Reason.PAN_UNKNOWN: "Declined: no such card number",
     Reason.NOT_PERMITTED: "Declined: not permitted by the issuer",
     Reason.INSUFFICIENT_FUNDS: "Declined: insufficient funds",
     Reason.CARD_EXPIRED: "Declined: the card has expired",
@@ -90,7 +90,7 @@ NOT_FOUND_CODE = "25"
 UNCLEAR_CODES = frozenset({"09", "68", "94"})
 SOFT_DECLINE_CODES = frozenset({"65", "1A"})
 REASON_BY_CODE: dict[str, Reason] = {
-    "14": Reason.CARD_NUMBER,
+    "14": Reason.PAN_UNKNOWN,
     **dict.fromkeys(("41", "43", "04", "07", "57", "62", "78"), Reason.NOT_PERMITTED),
     "51": Reason.INSUFFICIENT_FUNDS,
     "54": Reason.CARD_EXPIRED,

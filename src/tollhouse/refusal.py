@@ -3,7 +3,7 @@
     Refusal
     ├── access      ProjectUnknown SignatureWrong NotPermitted TooManyRequests
     ├── form        MethodUnknown MethodNotAllowed RequestTooLarge MediaTypeUnsupported RequestInvalid
-    │               CardNumberWrong CardHasExpired
+    │               PANWrong CardHasExpired
     ├── repetition  KeyUsed KeyUsedDifferently KeyInFlight
     ├── state       SessionUnknown StateForbids RefundExceedsCaptured CaptureExceedsHold
     └── ourselves   InternalFailure Unavailable
@@ -82,7 +82,7 @@ class RequestInvalid(Refusal):
         super().__init__(f"{path}: {expected}" if path else expected)
 
 
-class CardNumberWrong(Refusal):
+class PANWrong(Refusal):
     """payment_details.card.bank_card.number: the number fails the Luhn check."""
 
     code = "card_number_does_not_exist"

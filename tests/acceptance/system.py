@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bench.machine import command_of, family
-from tests.servers import fetch, run_apart
+from tests.servers import fetch, remove_database, run_apart
 from tollhouse.store.embedded import running_dsn
 
 PROGRAM = str(Path(sys.executable).with_name("tollhouse"))
@@ -220,8 +219,6 @@ class System:
         if self.process is not None and self.process.poll() is None:
             os.kill(self.process.pid, signal.SIGCONT)
             self.stop()
-        data = self.home / "postgres"
-        if data.is_symlink():
-            shutil.rmtree(data.resolve())
+        remove_database(self.home)
         for holder in self._holders:
             holder.close()

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,6 @@ from bench.machine import family
 from tests.acceptance import books
 from tests.acceptance.conftest import NewMerchant, NewSystem
 from tests.acceptance.system import PROGRAM, System, is_alive, until
-from tests.servers import execute, remove_folder, run_apart, with_database
-from tollhouse.store.embedded import Embedded
 
 
 def refused(system: System, *flags: str, code: int = 1) -> str:
@@ -140,20 +137,9 @@ def test_two_systems_live_side_by_side(new_system: NewSystem, new_merchant: NewM
     assert other.status(paid[1])["status"] == "accepted"
 
 
-@pytest.fixture
-def external_dsn(tmp_path: Path) -> Iterator[str]:
-    """A database on a Postgres that is not the system's own."""
-    server = Embedded(tmp_path)
-    server.start()
-    run_apart(execute(server.dsn, "CREATE DATABASE elsewhere"))
-    yield with_database(server.dsn, "elsewhere")
-    server.stop()
-    remove_folder(server)
-
-
-def test_any_postgres_will_do(new_system: NewSystem, new_merchant: NewMerchant, external_dsn: str) -> None:
+def test_any_postgres_will_do(new_system: NewSystem, new_merchant: NewMerchant, empty_database: str) -> None:
     """With TOLLHOUSE_DATABASE_URL no database is made in the home, and a payment works and is proved all the same."""
-    system = new_system(database_url=external_dsn)
+    system = new_system(database_url=empty_database)
     system.start()
     shop = new_merchant(system)
     session_id = shop.pay()

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollhouse.masking import mask_cards
 from tollhouse.card import luhn_digit
+from tollhouse.masking import mask_cards
 
 PAN = "4242424242424242"
 MASKED = "424242******4242"

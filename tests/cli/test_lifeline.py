@@ -10,7 +10,7 @@ import click
 import pytest
 
 from tests.ground.story import NOON, Story
-from tests.lives import STORIES, captured, declined, life_of, paid, reversed_late, stuck, waiting
+from tests.lives import STORIES, captured, declined, life_of, paid, reversed_late, stuck, timed_out, waiting
 from tollhouse.change import Note
 from tollhouse.cli.lifeline import draw, meaning_of
 from tollhouse.life import Announced, Kept, Life
@@ -62,7 +62,9 @@ def test_times_are_milliseconds_since_the_beginning() -> None:
     lines = drawn(life_of(paid()))
     assert lines[place(lines, "session/init/payment")].split()[0] == "+0"
     assert lines[place(lines, "session/confirm")].split()[0] == "+1,000"
-    assert lines[place(lines, "0200 sale")].split()[0] == "+2,000"
+    assert lines[place(lines, "0210 sale")].split()[0] == "+2,050"
+    late = drawn(life_of(timed_out()))
+    assert late[place(late, "(decision_over)")].split()[0] == "+4:01:00"
 
 
 def test_the_head_says_how_things_stand() -> None:

@@ -15,7 +15,7 @@ import pytest
 from tests.acceptance.system import System
 from tests.docs.documents import ROOT, Block, blocks, document, documents, name_of
 from tests.docs.shell import run_blocks
-from tests.servers import execute, run_apart, with_database
+from tests.servers import execute, fetch, run_apart, with_database
 from tollhouse.cli.__main__ import group
 from tollhouse.store.embedded import Embedded
 
@@ -59,13 +59,15 @@ def test_own_postgres_example(stopped_system: System, folder: Path, postgres: Em
     made = [line.rstrip(";") for line in statements.text.splitlines()]
     try:
         run_apart(execute(superuser, *made))
-        # The test's server knows people by who they are on this machine, not by password.
-        run_apart(execute(superuser, "GRANT gateway TO tollhouse"))
-        environment = {**stopped_system.environment, "TOLLHOUSE_DATABASE_URL": with_database(superuser, "gateway")}
+        # The test's server knows people by who they are on this machine: so log in as they do, then be the new role.
+        address = with_database(superuser, "gateway") + "&role=gateway"
+        environment = {**stopped_system.environment, "TOLLHOUSE_DATABASE_URL": address}
         printed = run_blocks(blocks(path, "sh"), folder, environment)
         assert "0001_gateway" in printed[0]
         assert "succeeded" in printed[1]
         assert not (stopped_system.home / "postgres").exists()
+        owners = run_apart(fetch(address, "select distinct tableowner from pg_tables where schemaname = 'public'"))
+        assert owners == [("gateway",)]
     finally:
         run_apart(execute(superuser, "DROP DATABASE IF EXISTS gateway WITH (FORCE)", "DROP ROLE IF EXISTS gateway"))
 

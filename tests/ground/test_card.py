@@ -15,8 +15,8 @@ from tollhouse.card import (
     CVV,
     PAN,
     CardDetails,
-    CardNumberInvalid,
     Expiry,
+    PANInvalid,
     Secret,
     brand_of,
     is_luhn,
@@ -78,7 +78,7 @@ def test_pan_read(pan: PAN) -> None:
 )
 def test_pan_refused(text: str) -> None:
     """Anything else is refused by an exception that does not hold the number."""
-    with pytest.raises(CardNumberInvalid) as refused:
+    with pytest.raises(PANInvalid) as refused:
         parse_pan(text)
     assert refused.value.args == ()
 

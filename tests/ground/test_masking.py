@@ -19,7 +19,7 @@ from tollhouse.masking import holds_card
         "6011000990139424 12/31 123",
     ],
 )
-def test_a_card_number_is_found(value: object) -> None:
+def test_a_pan_is_found(value: object) -> None:
     """In texts, names, numbers, groups and depths."""
     assert holds_card(value)
 

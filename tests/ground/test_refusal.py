@@ -17,7 +17,7 @@ CODES = {
     "RequestTooLarge": "request_too_large",
     "MediaTypeUnsupported": "unsupported_media_type",
     "RequestInvalid": "invalid_request",
-    "CardNumberWrong": "card_number_does_not_exist",
+    "PANWrong": "card_number_does_not_exist",
     "CardHasExpired": "bank_card_expired",
     "KeyUsed": "idempotency_key_already_exists",
     "KeyUsedDifferently": "idempotency_key_already_exists",

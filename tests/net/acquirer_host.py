@@ -56,7 +56,7 @@ def answer_to(message: Message, code: str = "00") -> Message:
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait for something to become true that announces itself to nobody."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not is_so():  # noqa: ASYNC110
+        while not is_so():
             await asyncio.sleep(0.005)
 
 

@@ -14,8 +14,8 @@ from tests.vault.samples import CARD, PAN_TEXT, REFERENCES, request
 from tollhouse.acquirers.iso8583.fields import pack_tags, unpack_tags
 from tollhouse.acquirers.message import NotSent, Request, Slot
 from tollhouse.card import CVV, CardDetails, Expiry, parse_pan
-from tollhouse.vault.embedded import EmbeddedVault
 from tollhouse.grouping import Closed
+from tollhouse.vault.embedded import EmbeddedVault
 from tollhouse.vault.keys import KeysRefused, open_key_file
 
 CVV_ONLY = {"48": Slot.CVV}

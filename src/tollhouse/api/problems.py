@@ -17,7 +17,7 @@ STATUS: dict[type[r.Refusal], int] = {
     r.RequestTooLarge: 413,
     r.MediaTypeUnsupported: 415,
     r.RequestInvalid: 400,
-    r.CardNumberWrong: 400,
+    r.PANWrong: 400,
     r.CardHasExpired: 400,
     r.KeyUsed: 400,
     r.KeyUsedDifferently: 400,

@@ -38,7 +38,6 @@ class Node:
     world: World
     store: PostgresStore
     vault: EmbeddedVault
-    link: AcquirerLink
     tasks: Tasks
     deliverer: Deliverer
     idempotency_secret: bytes = field(repr=False)
@@ -46,24 +45,24 @@ class Node:
 
 @asynccontextmanager
 async def open_node(config: Config, *, polls: bool) -> AsyncIterator[Node]:
-    """A node on the configured database, acquirer and home. `polls`: it also sends other nodes' due webhooks."""
+    """A node on the configured database, acquirer and home. `polls`: it also sends other nodes' due webhooks.
+
+    Raises `KeysRefused` when the home's keys are not those of the database.
+    """
     log = structlog.get_logger()
     name = config.node or new_node()
     pool = await open_pool(config.database_url)
-
-    def announced(project: str, session_id: str) -> None:
-        deliverer.tell(project, session_id)
+    store = PostgresStore(pool, node=name, announced=lambda project, session_id: deliverer.tell(project, session_id))
+    vault = await EmbeddedVault.open(pool, config.home, name)
+    project_secrets = await ProjectSecrets.open_home(pool, config.home)
+    idempotency_keys = await keys_of(pool, config.home, IDEMPOTENCY)
+    sender = WebhookSender()
+    herald = WebhookHerald(pool, project_secrets, sender)
+    tasks = Tasks(log)
+    terminals = new_terminals()
 
     async def on_unmatched(response: Response) -> None:
         tasks.start(hear_late(world, SANDBOX, response))
-
-    store = PostgresStore(pool, node=name, announced=announced)
-    vault = await EmbeddedVault.open(pool, config.home, name)
-    idempotency_keys = await keys_of(pool, config.home, IDEMPOTENCY)
-    sender = WebhookSender()
-    herald = WebhookHerald(pool, await ProjectSecrets.open_home(pool, config.home), sender)
-    tasks = Tasks(log)
-    terminals = new_terminals()
 
     link = AcquirerLink(
         config.acquirer_host,
@@ -89,25 +88,28 @@ async def open_node(config: Config, *, polls: bool) -> AsyncIterator[Node]:
         limits=Limits(answer_seconds=config.answer_limit_seconds, in_flight_seconds=config.in_flight_limit_seconds),
     )
     deliverer = Deliverer(world, tasks, polls=polls)
+    secret = idempotency_keys.key(idempotency_keys.current)
+    node = Node(world=world, store=store, vault=vault, tasks=tasks, deliverer=deliverer, idempotency_secret=secret)
+    try:
+        async with _running(node, sender, link):
+            yield node
+    finally:
+        herald.close()
+
+
+@asynccontextmanager
+async def _running(node: Node, sender: WebhookSender, link: AcquirerLink) -> AsyncIterator[None]:
+    """What runs beside the calls, started, and at the end stopped in the order in which it needs each other."""
     await sender.start()
     await link.start()
-    delivering = asyncio.create_task(deliverer.run())
+    delivering = asyncio.create_task(node.deliverer.run())
     try:
-        yield Node(
-            world=world,
-            store=store,
-            vault=vault,
-            link=link,
-            tasks=tasks,
-            deliverer=deliverer,
-            idempotency_secret=idempotency_keys.key(idempotency_keys.current),
-        )
+        yield
     finally:
-        await tasks.close(patience_seconds=CLOSE_SECONDS_MAX)
+        await node.tasks.close(patience_seconds=CLOSE_SECONDS_MAX)
         delivering.cancel()
         await asyncio.gather(delivering, return_exceptions=True)
         await link.close()
         await sender.close()
-        herald.close()
-        await vault.close()
-        await store.close()
+        await node.vault.close()
+        await node.store.close()

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import click
 
-from tollhouse.card import CardNumberInvalid, brand_of, mask, parse_pan
+from tollhouse.card import PANInvalid, brand_of, mask, parse_pan
 from tollhouse.sandbox.cards import (
     ALIASES,
     BINS,
@@ -107,7 +107,7 @@ def _print_composed(digits: dict[str, Any], *, wants_json: bool) -> None:
 def _print_explanation(pan: str, *, wants_json: bool) -> None:
     try:
         parse_pan(pan)
-    except CardNumberInvalid:
+    except PANInvalid:
         _refuse("NUMBER: 12 to 19 digits with a right check digit (Luhn) expected")
     described = {"number": mask(pan), **_described(pan)}
     if wants_json:

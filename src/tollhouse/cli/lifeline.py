@@ -216,8 +216,7 @@ def _names(session: PaymentSession) -> dict[str, str]:
 
 
 def _headline(mark: Mark, begin: datetime, merchant: int, acquirer: int) -> str:
-    elapsed = round((mark.at - begin) / timedelta(milliseconds=1))
-    time = click.style(f"{elapsed:>+{TIME_WIDTH - 2},}  ", dim=True)
+    time = click.style(f"{_elapsed(mark.at - begin):>{TIME_WIDTH - 2}}  ", dim=True)
     red = "red" if mark.is_bad else None
     match mark.side:
         case Side.FROM_MERCHANT:
@@ -229,10 +228,18 @@ def _headline(mark: Mark, begin: datetime, merchant: int, acquirer: int) -> str:
         case Side.FROM_ACQUIRER:
             return f"{time}│{' ' * merchant}│{click.style(_arrow(mark.text, acquirer, tail='◀'), fg=red)}│"
         case Side.GATEWAY | Side.ALARM:
-            first, *rest = textwrap.wrap(mark.text, acquirer - 2) or [""]
+            first, *rest = textwrap.wrap(mark.text, acquirer - 2, subsequent_indent="  ") or [""]
             line = f"{time}│{' ' * merchant}├ {click.style(f'{first:<{acquirer - 1}}', fg=red)}│"
-            more = [f"\n{' ' * TIME_WIDTH}│{' ' * merchant}│   {one:<{acquirer - 3}}│" for one in rest]
+            more = [f"\n{' ' * TIME_WIDTH}│{' ' * merchant}│ {one:<{acquirer - 1}}│" for one in rest]
             return line + "".join(more)
+
+
+def _elapsed(time: timedelta) -> str:
+    """Milliseconds, and from 100 seconds on hours, minutes and seconds."""
+    if time < timedelta(seconds=100):
+        return f"{round(time / timedelta(milliseconds=1)):+,}"
+    minutes, seconds = divmod(int(time.total_seconds()), 60)
+    return f"+{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
 
 
 def _arrow(text: str, width: int, *, head: str = "", tail: str = "") -> str:

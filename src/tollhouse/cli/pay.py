@@ -13,7 +13,7 @@ import asyncpg
 import click
 
 from tollhouse.boot.config import Config
-from tollhouse.card import PAN, CardNumberInvalid, parse_pan
+from tollhouse.card import PAN, PANInvalid, parse_pan
 from tollhouse.cli.database import on_database
 from tollhouse.cli.failure import Failure
 from tollhouse.cli.listening import local_url
@@ -99,7 +99,7 @@ def _read(given: dict[str, Any]) -> Wish:
     """The flags as values. Raises `UsageError` naming the one that is wrong, never with a card's number."""
     try:
         pan = parse_pan(given["number"].replace(" ", ""))
-    except CardNumberInvalid:
+    except PANInvalid:
         raise click.UsageError("--card: 12 to 19 digits with a right check digit (Luhn) expected") from None
     currency = given["currency"]
     money = _money("--amount", given["amount"], currency)

@@ -15,11 +15,11 @@ import msgspec
 
 from tollhouse.api.wire import shapes
 from tollhouse.api.wire.form import CONTROL, Form
-from tollhouse.card import CVV, CardDetails, CardNumberInvalid, Expiry, parse_pan
+from tollhouse.card import CVV, CardDetails, Expiry, PANInvalid, parse_pan
 from tollhouse.masking import holds_card
 from tollhouse.money import CURRENCIES, Money
 from tollhouse.payment import Details
-from tollhouse.refusal import CardHasExpired, CardNumberWrong, RequestInvalid
+from tollhouse.refusal import CardHasExpired, PANWrong, RequestInvalid
 from tollhouse.session import Offer
 
 METADATA_BYTES_MAX = 16 * 1024
@@ -186,8 +186,8 @@ def _card(method: shapes.PaymentMethod | None, now: datetime) -> CardDetails | N
         raise RequestInvalid("payment_details.card.bank_card", "required")
     try:
         pan = parse_pan(given.number)
-    except CardNumberInvalid:
-        raise CardNumberWrong from None
+    except PANInvalid:
+        raise PANWrong from None
     expiry = Expiry(2000 + int(given.expiration_year[-2:]), int(given.expiration_month))
     if expiry.is_past(now):
         raise CardHasExpired
