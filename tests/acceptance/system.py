@@ -193,6 +193,12 @@ class System:
         self._beside.append(process)
         return process
 
+    def end_beside(self) -> None:
+        """End with -9 what runs beside."""
+        for process in self._beside:
+            process.kill()
+            process.wait()
+
     def run(self, *arguments: str, code: int = 0, **settings: object) -> subprocess.CompletedProcess[str]:
         """Run a command of ours against it and expect this exit code."""
         more = {f"TOLLHOUSE_{name.upper()}": str(value) for name, value in settings.items()}
@@ -213,9 +219,7 @@ class System:
 
     def destroy(self) -> None:
         """End whatever still runs and remove what lies outside of the test's folder."""
-        for process in self._beside:
-            process.kill()
-            process.wait()
+        self.end_beside()
         if self.process is not None and self.process.poll() is None:
             os.kill(self.process.pid, signal.SIGCONT)
             self.stop()

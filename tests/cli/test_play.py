@@ -35,7 +35,7 @@ def refund(status: str, **more: Any) -> dict[str, Any]:
 TABLE = [
     (PLAN, paid(), True, "succeeded", "25.90 EUR taken"),
     (PLAN, paid(refunds=[refund("accepted")]), True, "succeeded", "25.90 EUR taken, 10.00 EUR given back"),
-    (PLAN, paid(refunds=[refund("declined", error=NO_FUNDS)]), False, "refund_declined", "Declined: insufficient funds"),
+    (PLAN, paid(refunds=[refund("declined", error=NO_FUNDS)]), False, "refund_declined", NO_FUNDS["description"]),
     (PLAN, paid(2000), False, "succeeded", "2000 was taken, 2590 was wanted"),
     (PART, paid(2000), True, "succeeded", "20.00 EUR taken"),
     (PLAN, {"status": "failed", "error": NO_FUNDS}, False, "failed", "Declined: insufficient funds"),

@@ -38,9 +38,9 @@ def render(results: dict[str, Any]) -> str:
     ]  # fmt: skip
     table = "".join(f"| {text} | `{name}` | {value} |\n" for text, name, value in lines)
     return (
-        f"| what | name in the results | value |\n|---|---|---|\n{table}\n"
+        f"\n| what | name in the results | value |\n|---|---|---|\n{table}\n"
         f"{results['payments']} payments, {results['at_once']} at once, on {results['cpus']} cores with "
-        f"Python {results['python']}; latency at {results['latency_rate_per_second']} payments a second.\n"
+        f"Python {results['python']}; latency at {results['latency_rate_per_second']} payments a second.\n\n"
     )
 
 

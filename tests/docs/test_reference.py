@@ -9,7 +9,8 @@ import click
 import msgspec
 import pytest
 
-from tests.docs.documents import blocks, document, plain, rows, sections
+from tests.docs.documents import ROOT, blocks, document, plain, rows, sections
+from tests.simulation.saboteurs import SABOTEURS
 from tollhouse.api.problems import STATUS
 from tollhouse.api.sessions import METHODS
 from tollhouse.api.wire.answers import WebhookV2
@@ -23,6 +24,8 @@ from tollhouse.sandbox import cards
 
 CONFIGURATION, CLI = document("docs/reference/configuration.md"), document("docs/reference/cli.md")
 API, WEBHOOKS = document("docs/reference/api.md"), document("docs/reference/webhooks.md")
+MONEY_SAFETY = document("docs/explanation/money-safety.md")
+POSTGRES_SETTINGS = frozenset({"fsync", "synchronous_commit"})
 SETTINGS, CARDS = document("docs/reference/settings.md"), document("docs/reference/sandbox-cards.md")
 
 
@@ -160,3 +163,24 @@ def test_codes_and_bins_are_those_of_the_sandbox() -> None:
     assert {code: row[0] for code, row in codes.items() if code != "code"} == dict(cards.RESPONSE_CODES)
     bins = {brand: row[0] for brand, row in table(sections(CARDS)["Composed numbers"]).items() if brand in cards.BINS}
     assert bins == dict(cards.BINS)
+
+
+def test_planted_bugs_are_those_of_the_simulation() -> None:
+    """The planted bugs that the explanation names exist and attack the promises it says."""
+    told = {row[1]: row[0] for row in rows(sections(MONEY_SAFETY)["Planted bugs"]) if row[0] != "promise"}
+    known = {saboteur.name: saboteur.promise for saboteur in SABOTEURS}
+    assert told.items() <= known.items()
+    assert set(told.values()) == set(known.values())
+
+
+def test_names_in_the_table_of_promises_exist() -> None:
+    """The constraints and checks that the explanation names are in the schema and in the code."""
+    schema = (ROOT / "src/tollhouse/store/migrations/0001_gateway.sql").read_text()
+    checkers = (ROOT / "src/tollhouse/proof.py").read_text()
+    promises = [row for row in rows(sections(MONEY_SAFETY)["The promises"]) if re.fullmatch(r"P[0-9]+", row[0])]
+    assert [row[0] for row in promises] == [f"P{number}" for number in range(1, 14)]
+    for _, _, _, constraint, checker in promises:
+        for name in re.findall(r"`([a-z_]+)`", constraint):
+            assert name in schema or name in POSTGRES_SETTINGS, f"there is no {name}"
+        for name in re.findall(r"`([a-z_]+)`", checker):
+            assert f"def {name}(" in checkers, f"there is no check {name}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.simulation import invariants
+from tests.simulation import moments
 from tollhouse.card import CardDetails
 from tollhouse.change import KeyClaim, Note
 from tollhouse.flows.cancel import cancel
@@ -92,7 +92,7 @@ async def serve(node: Node, wish: Wish, reply: Box) -> None:
         return
     finally:
         node.keys_in_flight.discard(name)
-    invariants.at_answer(node.simulation, settled)
+    moments.at_answer(node.simulation, settled)
     reply.put(Reply(code="ok", session_id=settled.answer.id, session=settled.answer))
     if settled.is_written:
         await drive(ports, settled.session)

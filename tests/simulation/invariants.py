@@ -1,196 +1,30 @@
-"""The promises of money-safety as checks: while it happens where that is cheap, and all of them at the end.
+"""The promises of money-safety, each a named function that is checked when a world has come to rest.
 
-Each check is a function that raises `Violation` with the promise it guards.
+What is cheap is checked at every step already: see `moments`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from tests.bank import Entry, Key, Standing, key_of
-from tests.worlds import START
-from tollhouse.acquirers.message import Request
-from tollhouse.change import Change
-from tollhouse.event import EventType
-from tollhouse.flows.settle import Settled
+from tests.simulation.truth import Violation, charges_of, entry_of, named_by, payer_of, refunded_of, seconds_of
 from tollhouse.ledger import Account, TransferPhase, balances, flaws
-from tollhouse.merchant import WebhookOrder
-from tollhouse.operation import CHARGES, UNDOABLE, Kind, Operation, State
+from tollhouse.merchant import Settings, WebhookOrder
+from tollhouse.operation import Kind, State
 from tollhouse.outcome import Reason
-from tollhouse.payment import Decision, Payment, Phase
-from tollhouse.session import PaymentSession, Status
-from tollhouse.webhook import HOLD_BACK_SECONDS, Delivery, DeliveryState
+from tollhouse.payment import Decision, Phase
+from tollhouse.session import Status
+from tollhouse.webhook import GAP_SECONDS_LAST, HOLD_BACK_SECONDS, JITTER_PERCENT_MAX, Delivery, DeliveryState
 
 if TYPE_CHECKING:
-    from tests.simulation.world import Node, Simulation
+    from tests.simulation.world import Simulation
 
 OPEN_SECONDS_MAX = 6 * 3600  # an operation is over so long after the storm, or after it was planned
-ATTEMPTS_IN_WINDOW = 8
+ALARM_SECONDS_MAX = 27 * 3600  # what is unclear for longer was brought before a person
+TRIED_SECONDS = Settings().webhook_retry_window - GAP_SECONDS_LAST * (100 + JITTER_PERCENT_MAX) / 100
 RELEASES = (Reason.CANCELLED_BY_MERCHANT, Reason.CAPTURE_TIMEOUT)
-
-
-class Violation(Exception):
-    """A promise is broken. `session_id` tells whose trace shows how."""
-
-    def __init__(self, promise: str, what: str, session_id: str | None = None) -> None:
-        super().__init__(f"{promise}: {what}")
-        self.promise = promise
-        self.what = what
-        self.session_id = session_id
-
-
-# While it happens
-
-
-def at_sending(simulation: Simulation, node: Node, request: Request) -> None:
-    """P1: *submitted* is committed before the first byte leaves, and nothing leaves of what is over."""
-    rrn, stan, _, terminal = key_of(request)
-    simulation.record(None, f"    {node.name} sends {request.mti} {rrn}/{stan}")
-    named = simulation.books.references.get((rrn, stan, terminal))
-    if named is None:
-        raise Violation("P1", f"{request.mti} {rrn}/{stan} leaves before *submitted* is committed")
-    project, session_id, operation_id = named
-    operation = simulation.books.sessions[project, session_id].operation(operation_id)
-    if operation.kind in UNDOABLE and operation.state is not State.SUBMITTED:
-        raise Violation("P1", f"{request.mti} of {operation_id} leaves while it is {operation.state}", session_id)
-
-
-def at_bank(simulation: Simulation, request: Request) -> None:
-    """P1: no cardholder is charged twice, not even for a moment."""
-    payer = _payer(simulation, request.card.card_token if request.card else "")
-    live = [entry for entry in _charges(simulation) if _payer(simulation, entry.payer) == payer]
-    if len(live) > 1:
-        _, session_id, _ = _named(simulation, live[-1].key)
-        raise Violation("P1", f"one purchase is charged {len(live)} times", session_id)
-
-
-def at_answer(simulation: Simulation, settled: Settled) -> None:
-    """P10: what is answered with success is durable."""
-    answer = settled.answer
-    known = simulation.versions.get((answer.project, answer.id), {})
-    if settled.is_written and answer.version not in known:
-        raise Violation("P10", f"version {answer.version} was answered and is not committed", answer.id)
-
-
-def at_commit(simulation: Simulation, before: PaymentSession | None, change: Change) -> None:
-    """All that is checked on each commit."""
-    after = change.session
-    payments = {payment.id: payment for payment in before.payments} if before else {}
-    operations = {operation.id: operation for operation in before.operations} if before else {}
-    _sessions_stay(before, after)
-    for payment in after.payments:
-        earlier = payments.get(payment.id)
-        if payment is not earlier:
-            _payment_stays(after, earlier, payment)
-            _payment_has_evidence(after, earlier, payment)
-    for operation in after.operations:
-        was = operations.get(operation.id)
-        if operation is not was:
-            _operation_stays(after, was, operation)
-            if operation.is_final and (was is None or not was.is_final):
-                _operation_has_evidence(simulation, after, operation)
-    _is_announced(change, payments, operations)
-
-
-def _sessions_stay(before: PaymentSession | None, after: PaymentSession) -> None:
-    """P7: an end is dated once, and cancelled is an end for good."""
-    if before is None or before.status not in (Status.ACCEPTED, Status.CANCELLED):
-        return
-    if before.status is Status.CANCELLED and after.status is not Status.CANCELLED:
-        raise Violation("P7", f"a cancelled session became {after.status}", after.id)
-    if before.status is after.status and before.finished_at != after.finished_at:
-        raise Violation("P7", f"an ended session got another end: {before.finished_at} {after.finished_at}", after.id)
-
-
-def _payment_stays(session: PaymentSession, before: Payment | None, after: Payment) -> None:
-    """P4 and P7: a decision is made once; a final payment keeps its phase, reason, time and amount."""
-    if before is None:
-        return
-    if before.decision is not None and before.decision is not after.decision:
-        raise Violation("P4", f"decided {before.decision}, then {after.decision}", session.id)
-    if before.is_final:
-        facts = [(one.phase, one.reason, one.finished_at, one.captured_minor) for one in (before, after)]
-        if facts[0] != facts[1]:
-            raise Violation("P7", f"a final payment changed from {facts[0]} to {facts[1]}", session.id)
-
-
-def _payment_has_evidence(session: PaymentSession, before: Payment | None, after: Payment) -> None:
-    """P6: a payment that was confirmed ends only when the acquirer has said enough."""
-    if not after.is_final or (before is not None and before.is_final) or after.decision is not Decision.CONFIRMED:
-        return
-    mine = [operation for operation in session.operations if operation.payment_id == after.id]
-    over = {o.target_id for o in mine if o.kind is Kind.REVERSAL and o.state is State.APPROVED}
-    for operation in mine:
-        if after.phase is Phase.FAILED and operation.kind in CHARGES:
-            is_refused = any(o.kind is Kind.CAPTURE and o.state is State.DECLINED for o in mine)
-            is_kept = operation.state is State.APPROVED and operation.id not in over and not is_refused
-            if is_kept or not operation.is_final:
-                raise Violation("P6", f"failed while {operation.kind} is {operation.state}", session.id)
-    if after.phase is Phase.SUCCEEDED:
-        taken = [o for o in mine if o.kind in (Kind.SALE, Kind.CAPTURE) and o.state is State.APPROVED]
-        if len(taken) != 1 or taken[0].amount_minor != after.captured_minor:
-            raise Violation("P6", "succeeded without an approval of its amount", session.id)
-
-
-def _operation_stays(session: PaymentSession, before: Operation | None, after: Operation) -> None:
-    """P7: a final operation stays as it is."""
-    if before is not None and before.is_final:
-        facts = [(one.state, one.response_code, one.finished_at, one.references) for one in (before, after)]
-        if facts[0] != facts[1]:
-            raise Violation("P7", f"final {after.kind} changed from {facts[0]} to {facts[1]}", session.id)
-
-
-def _operation_has_evidence(simulation: Simulation, session: PaymentSession, operation: Operation) -> None:
-    """P6: what becomes final is what the bank has in its books, and nothing of it is on its way any more."""
-    about = session.target_of(operation) if operation.kind is Kind.REVERSAL else operation
-    if about.references is None or (operation.kind is Kind.REVERSAL and operation.state is not State.APPROVED):
-        return
-    key = _key(about)
-    if key in simulation.network.mistaken:
-        return  # the bank contradicts itself
-    entry = simulation.network.bank.entries.get(key)
-    is_live = entry is not None and entry.standing is Standing.APPROVED
-    said = f"{operation.kind} became {operation.state}"
-    if operation.state is State.APPROVED and operation.kind is not Kind.REVERSAL:
-        if entry is None or not is_live or entry.amount_minor != operation.amount_minor:
-            raise Violation("P2", f"{said} and the bank has not approved it", session.id)
-        return
-    if is_live:
-        raise Violation("P6", f"{said} and the bank has it approved", session.id)
-    if simulation.network.on_the_way.get(key) and operation.state is not State.DECLINED:
-        raise Violation("P6", f"{said} while its request is still on its way", session.id)
-
-
-def _is_announced(change: Change, payments: dict[str, Payment], operations: dict[str, Operation]) -> None:
-    """P9: what a merchant waits for is announced in the same commit, once."""
-    expected: Counter[EventType] = Counter()
-    for payment in change.session.payments:
-        before = payments.get(payment.id)
-        if before is not None and before.phase is payment.phase:
-            continue
-        match payment.phase:
-            case Phase.AWAIT_CONFIRM:
-                expected[EventType.READY_TO_CONFIRM] += 1
-            case Phase.HELD:
-                expected[EventType.READY_TO_CAPTURE] += 1
-            case Phase.SUCCEEDED | Phase.FAILED:
-                expected[EventType.PAYMENT_FINISHED] += 1
-            case _:
-                pass
-    for operation in change.session.operations:
-        was = operations.get(operation.id)
-        if operation.kind is Kind.REFUND and operation.is_final and not (was is not None and was.is_final):
-            expected[EventType.PAYMENT_REFUNDED] += 1
-    announced = Counter(event.type for event in change.events)
-    if announced != expected:
-        raise Violation("P9", f"announced {dict(announced)}, expected {dict(expected)}", change.session.id)
-
-
-# At the end
 
 
 def at_end(simulation: Simulation) -> None:
@@ -208,8 +42,13 @@ def everything_ends(simulation: Simulation) -> None:
             if not operation.is_final:
                 raise Violation("P13", f"{operation.kind} stays {operation.state}", session.id)
             assert operation.finished_at is not None
-            ended = _seconds(operation.finished_at) - _seconds(operation.planned_at)
-            since_calm = _seconds(operation.finished_at) - max(simulation.calm_at, simulation.network.away_until)
+            unclear_since = operation.unclear_since or operation.finished_at
+            is_long = (operation.finished_at - unclear_since).total_seconds() > ALARM_SECONDS_MAX
+            alarms = simulation.books.histories[session.project, session.id].alarms
+            if is_long and all(alarm.subject != operation.id for _, alarm in alarms):
+                raise Violation("P13", f"{operation.kind} was unclear for a day and nobody was told", session.id)
+            ended = seconds_of(operation.finished_at) - seconds_of(operation.planned_at)
+            since_calm = seconds_of(operation.finished_at) - max(simulation.calm_at, simulation.network.away_until)
             if min(ended, since_calm) > OPEN_SECONDS_MAX:
                 raise Violation("P13", f"{operation.kind} took {since_calm:.0f} s after the storm", session.id)
 
@@ -217,8 +56,8 @@ def everything_ends(simulation: Simulation) -> None:
 def charged_at_most_once(simulation: Simulation) -> None:
     """P1 and P3: by the bank's books a purchase is charged once or not at all, and never more is given back."""
     charges: Counter[str] = Counter()
-    for entry in _charges(simulation):
-        charges[_payer(simulation, entry.payer)] += 1
+    for entry in charges_of(simulation):
+        charges[payer_of(simulation, entry.payer)] += 1
         if not 0 <= entry.refunded_minor <= entry.captured_minor <= entry.amount_minor:
             raise Violation("P3", f"the bank refunded {entry.refunded_minor} of {entry.captured_minor}")
     if any(count > 1 for count in charges.values()):
@@ -227,21 +66,21 @@ def charged_at_most_once(simulation: Simulation) -> None:
 
 def books_agree(simulation: Simulation) -> None:
     """P2: what we call approved, captured and refunded is what the bank calls so, in both directions."""
-    for entry in _charges(simulation):
-        project, session_id, operation_id = _named(simulation, entry.key)
+    for entry in charges_of(simulation):
+        project, session_id, operation_id = named_by(simulation, entry.key)
         session = simulation.books.sessions[project, session_id]
         operation = session.operation(operation_id)
         payment = session.payment(operation.payment_id)
         if operation.state is not State.APPROVED or (payment.phase is not Phase.SUCCEEDED):
             raise Violation("P2", f"the bank holds {operation.kind} approved, here it is {operation.state}", session_id)
         ours = (payment.captured_minor, payment.refunded_minor)
-        theirs = (entry.captured_minor, _refunded(simulation, entry))
+        theirs = (entry.captured_minor, refunded_of(simulation, entry))
         if ours != theirs:
             raise Violation("P2", f"captured and refunded: {ours} here, {theirs} at the bank", session_id)
     for session in simulation.books.sessions.values():
         for payment in session.payments:
             charge = session.charge_of(payment.id)
-            if payment.phase is Phase.SUCCEEDED and (charge is None or not _at_bank(simulation, charge).is_live):
+            if payment.phase is Phase.SUCCEEDED and (charge is None or not entry_of(simulation, charge).is_live):
                 raise Violation("P2", "succeeded here, not approved at the bank", session.id)
 
 
@@ -293,7 +132,7 @@ def ledger_is_sound(simulation: Simulation) -> None:
         if kept != posted:
             raise Violation("P8", f"{kept} is kept of the payments and {posted} is in the ledger", session.id)
         ours[session.id] = posted
-    theirs = sum(entry.captured_minor - _refunded(simulation, entry) for entry in _charges(simulation))
+    theirs = sum(entry.captured_minor - refunded_of(simulation, entry) for entry in charges_of(simulation))
     if sum(ours.values()) != theirs:
         raise Violation("P8", f"the acquirer owes {sum(ours.values())} by the ledger and {theirs} by its books")
 
@@ -323,11 +162,18 @@ def _event_arrived(simulation: Simulation, key: tuple[str, str], delivery: Deliv
         case DeliveryState.DELIVERED:
             is_right = bool(receipts)
         case DeliveryState.ABANDONED:  # only after a window full of failures
-            is_right = delivery.attempts >= ATTEMPTS_IN_WINDOW or simulation.weather.clock_jump > 0
+            is_right = simulation.weather.clock_jump > 0 or _tried_seconds(simulation, key, delivery) >= TRIED_SECONDS
         case DeliveryState.WAITING:
             is_right = False
     if not is_right:
         raise Violation("P9", f"event {delivery.sequence} is {delivery.state} after {len(receipts)} receipts", key[1])
+
+
+def _tried_seconds(simulation: Simulation, key: tuple[str, str], delivery: Delivery) -> float:
+    """How long it was tried, from the first attempt that is known of to the last."""
+    attempts = simulation.books.histories[key].attempts
+    times = [attempt.at for event_id, attempt in attempts if event_id == delivery.event_id]
+    return (max(times) - min(times)).total_seconds()
 
 
 def _events_in_order(simulation: Simulation, key: tuple[str, str], ordered: list[Delivery]) -> None:
@@ -388,44 +234,3 @@ AT_END = (
     security_codes_are_gone,
     projects_are_apart,
 )
-
-
-def _charges(simulation: Simulation) -> Iterator[Entry]:
-    """What the bank holds approved of cardholders' money."""
-    return (entry for entry in simulation.network.bank.entries.values() if entry.is_charge and entry.is_live)
-
-
-def _refunded(simulation: Simulation, charge: Entry) -> int:
-    """What the bank gave back of a charge, whether it was taken by a sale or by a completion."""
-    entries = simulation.network.bank.entries.values()
-    taken = [charge, *(entry for entry in entries if entry.original is charge and entry.is_live)]
-    return sum(entry.refunded_minor for entry in taken)
-
-
-def _payer(simulation: Simulation, token: str) -> str:
-    card = simulation.vault.cards.get(token)
-    return card.pan.reveal() if card else token
-
-
-def _key(operation: Operation) -> Key:
-    named = operation.references
-    assert named is not None
-    return named.rrn, named.stan, f"{named.transmitted_at:%m%d%H%M%S}", named.terminal
-
-
-def _named(simulation: Simulation, key: Key) -> tuple[str, str, str]:
-    named = simulation.books.references.get((key[0], key[1], key[3]))
-    if named is None:
-        raise Violation("P2", f"the bank has {key[0]} and the gateway knows nothing of it")
-    return named
-
-
-def _at_bank(simulation: Simulation, operation: Operation) -> Entry:
-    entry = simulation.network.bank.entries.get(_key(operation))
-    if entry is None:
-        raise Violation("P2", f"{operation.kind} {operation.id} is unknown to the bank")
-    return entry
-
-
-def _seconds(at: datetime) -> float:
-    return (at - START).total_seconds()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from tests.bank import Asked, Bank, Entry, Key, Standing, answer, asked_of, key_of
-from tests.simulation import invariants
+from tests.simulation import moments
 from tests.simulation.scheduler import Box, Pause
 from tollhouse.acquirers.iso8583.fields import match_key
 from tollhouse.acquirers.message import NoAnswer, NotSent, Request, Response
@@ -34,7 +34,7 @@ class Link:
             raise NotSent("connection refused")
         if simulation.scheduler.now > send_before:
             raise NotSent("the time in which it had to be sent has passed")
-        invariants.at_sending(simulation, self._node, request)
+        moments.at_sending(simulation, self._node, request)
         key, box = match_key(request.fields), Box(simulation.scheduler)
         self.waiting[key] = box
         simulation.network.carry(self._node, request)
@@ -90,7 +90,7 @@ class Network:
         reversed_entry = self._reversed_by(request)
         response = self.bank.decide(request, code=self._verdict(request))
         simulation.record(None, f"    bank: {request.mti} {key[0]}/{key[1]} is answered {response.fields['39']}")
-        invariants.at_bank(simulation, request)
+        moments.at_bank(simulation, request)
         if reversed_entry is not None and reversed_entry.standing is Standing.REVERSED:
             self._perhaps_mistake(reversed_entry)
         if simulation.chance("foreign_answer"):

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.simulation import invariants
-from tests.simulation.invariants import Violation
 from tests.simulation.scheduler import Scheduler
+from tests.simulation.truth import Violation
 from tests.simulation.weather import Weather, draw_weather
 from tests.simulation.workload import open_merchants
 from tests.simulation.world import Simulation
@@ -41,18 +41,26 @@ class Report:
     days: float
 
 
-def simulate(seed: int, weather: Weather | None = None) -> Report:
-    """Run one world to its end and check everything."""
+def open_world(seed: int, weather: Weather | None = None) -> Simulation:
+    """The world of a seed before anything has happened, in its own weather or in another."""
     scheduler = Scheduler(seed)
     drawn = draw_weather(scheduler.random)
-    simulation = Simulation(seed, weather or drawn, scheduler)
+    return Simulation(seed, weather or drawn, scheduler)
+
+
+def simulate(seed: int, weather: Weather | None = None) -> Report:
+    """Run one world to its end and check everything."""
+    simulation = open_world(seed, weather)
+    scheduler = simulation.scheduler
     problem, session_id = None, None
     try:
-        _run(simulation)
+        live(simulation)
     except Violation as violation:
         problem, session_id = str(violation), violation.session_id
     except AssertionError as bug:
-        problem = f"house rule 4: an assertion failed: {type(bug).__name__} {bug} ({_place(bug)})"
+        problem = f"a bug is an assertion: {type(bug).__name__}: {bug} ({_place(bug)})"
+    except Exception as failure:  # noqa: BLE001 - a task must not fail, whatever the reason
+        problem = f"a task failed: {type(failure).__name__}: {failure} ({_place(failure)})"
     finally:
         scheduler.end()
     return Report(
@@ -66,7 +74,8 @@ def simulate(seed: int, weather: Weather | None = None) -> Report:
     )
 
 
-def _run(simulation: Simulation) -> None:
+def live(simulation: Simulation) -> None:
+    """The storm, the calm, the judgement. Raises `Violation`."""
     simulation.open_nodes(simulation.random.choice((1, 2, 2, 3)))
     open_merchants(simulation)
     simulation.scheduler.run(until=STORM_SECONDS_MAX, is_over=lambda: simulation.merchants == 0)
@@ -85,7 +94,7 @@ def _is_quiet(simulation: Simulation) -> bool:
     return is_silent and not simulation.books.due_at and not simulation.waiting_deliveries()
 
 
-def _place(bug: AssertionError) -> str:
+def _place(bug: Exception) -> str:
     trace = bug.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from tests.simulation.door import Reply, Wish, serve
-from tests.simulation.invariants import Violation
 from tests.simulation.scheduler import Box, Pause
+from tests.simulation.truth import Violation
 from tests.simulation.world import Simulation
 from tollhouse.card import CVV, CardDetails, Expiry, luhn_digit, parse_pan
 from tollhouse.merchant import CaptureMode, IdempotencyMode, Project, Settings, WebhookOrder
@@ -90,6 +90,8 @@ class Merchant:
         random = self.simulation.random
         if random.random() < 0.6:
             init = self._wish("init/payment", key=f"init-{self.number}", offer=self.offer, card=self.card)
+            if random.random() < 0.1:
+                return (await self._ask_once(replace(init, key=None))).session_id or None
             return await self._same(init, times=random.choice((1, 1, 2)))
         at_start = random.random() < 0.5
         kept, given = (None, self.card) if at_start else (self.card, None)
@@ -180,12 +182,16 @@ class Merchant:
         random = self.simulation.random
         asking: list[Box] = []
         for number in range(random.choice((0, 1, 2, 3, 4))):
-            minor = random.choice((payment.captured_minor, random.randint(1, payment.captured_minor)))
+            part = random.randint(1, max(1, payment.captured_minor // 2))
+            minor = random.choice((payment.captured_minor, part, part))
             key = f"refund-{self.number}-{number}"
             wish = self._wish("refund", session_id, key=key)
             money = None if random.random() < 0.2 else Money(minor, payment.money.currency)
             wish = replace(wish, money=money, metadata=key, body_hash=key.encode())
-            asking += [self._beside(self._ask, wish) for _ in range(random.choice((1, 1, 2)))]
+            if random.random() < 0.4:
+                asking.append(self._beside(self._ask_once, replace(wish, key=None)))
+            else:
+                asking += [self._beside(self._ask, wish) for _ in range(random.choice((1, 1, 2)))]
             await Pause(random.choice((0, 0.01, 5, 20)))
         for box in asking:
             await box.take(within_seconds=86400)
@@ -203,11 +209,15 @@ class Merchant:
     ) -> Wish:
         return Wish(project=self.project, name=name, session_id=session_id, key=key, offer=offer, card=card)
 
-    async def _ask(self, wish: Wish) -> Reply:
+    async def _ask_once(self, wish: Wish) -> Reply:
+        """Call without a key and leave it at that: whatever is answered, it is done once at most."""
+        return await self._ask(wish, calls_max=1)
+
+    async def _ask(self, wish: Wish, *, calls_max: int = CALLS_MAX) -> Reply:
         """Call until somebody answers, whichever process it is."""
         simulation = self.simulation
         reply = Reply(code="no answer")
-        for attempt in range(CALLS_MAX):
+        for attempt in range(calls_max):
             node = simulation.any_node()
             box = Box(simulation.scheduler)
             node.start(f"serve {wish.name}", serve, node, wish, box)

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from tests.bank import Key
-from tests.simulation import invariants
+from tests.simulation import moments
 from tests.simulation.network import Link, Network
 from tests.simulation.receivers import Herald, Receivers
 from tests.simulation.scheduler import Box, House, Pause, Scheduler, Task
@@ -293,7 +293,7 @@ class Simulation:
         self.record(
             session, f"{node} {session.id} v{session.version} {change.id}: {steps or 'no step'}{events}{alarms}"
         )
-        invariants.at_commit(self, before, change)
+        moments.at_commit(self, before, change)
         for other in self.nodes:
             if key in self.books.due_at:
                 other.due_nap.end_by(self.wakes_at(key, other.clock))

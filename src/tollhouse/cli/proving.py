@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -21,6 +21,7 @@ from tollhouse.store import reads
 
 LOOKS_MAX = 3
 LOOK_GAP_SECONDS = 0.5
+SINGLY_MAX = 50  # so many entries are looked up one by one; for more, all are read again
 
 
 class BooksUnusable(Exception):
@@ -43,9 +44,14 @@ class Books:
         """Every entry. Raises `BooksUnusable`."""
         self.entries = await self._fetch(self.url)
 
-    async def look_up(self, rrn: str) -> BankEntry | None:
-        """One entry as it is now. Raises `BooksUnusable`."""
-        return (await self._fetch(f"{self.url}?rrn={quote(rrn)}")).get(rrn)
+    async def look_up(self, rrns: Sequence[str]) -> dict[str, BankEntry]:
+        """These entries as they are now, and maybe others. Raises `BooksUnusable`."""
+        if len(rrns) > SINGLY_MAX:
+            return await self._fetch(self.url)
+        found: dict[str, BankEntry] = {}
+        for rrn in rrns:
+            found |= await self._fetch(f"{self.url}?rrn={quote(rrn)}")
+        return found
 
     async def _fetch(self, url: str) -> dict[str, BankEntry]:
         try:
@@ -76,6 +82,16 @@ class Findings:
         self.violations.append(Violation(promise=promise, project=project, subject=subject, what=what))
 
 
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """An operation about which the books differed at first sight."""
+
+    project: str
+    session_id: str
+    operation_id: str
+    rrn: str
+
+
 class Prover:
     """Proves the promises for some projects, with the acquirer's books where there are any."""
 
@@ -84,7 +100,7 @@ class Prover:
         self._books = books
         self._progress = progress
         self._found = Findings()
-        self._doubts: list[tuple[str, str, str]] = []  # project, session, operation: the books differed at first sight
+        self._doubts: list[_Doubt] = []
         self._seen: set[str] = set()
 
     async def prove(self, projects: list[str], *, covers_all: bool) -> Findings:
@@ -138,31 +154,29 @@ class Prover:
                 continue
             self._found.compared += 1
             if difference(session, operation, books.entries.get(rrn)) is not None:
-                self._doubts.append((project, session.id, operation.id))
+                self._doubts.append(_Doubt(project, session.id, operation.id, rrn))
 
     async def _settle_doubts(self, books: Books) -> None:
-        """Both books move while they are read, so what differed is looked at again: theirs first, then ours."""
+        """Both books move while they are read, so what differed is looked at again, a few times."""
         for look in range(LOOKS_MAX):
             if not self._doubts:
                 return
             if look:
                 await asyncio.sleep(LOOK_GAP_SECONDS)
             doubts, self._doubts = self._doubts, []
-            for project, session_id, operation_id in doubts:
-                what = await self._difference_now(books, project, session_id, operation_id)
-                if what is None:
-                    continue
-                if look == LOOKS_MAX - 1:
-                    self._found.add(Promise.P2, project, session_id, what)
-                else:
-                    self._doubts.append((project, session_id, operation_id))
+            entries = await books.look_up([doubt.rrn for doubt in doubts])
+            for doubt in doubts:
+                what = await self._difference_now(doubt, entries.get(doubt.rrn))
+                if what is not None and look == LOOKS_MAX - 1:
+                    self._found.add(Promise.P2, doubt.project, doubt.session_id, what)
+                elif what is not None:
+                    self._doubts.append(doubt)
 
-    async def _difference_now(self, books: Books, project: str, session_id: str, operation_id: str) -> str | None:
-        life = await reads.find_life(self._pool, project, session_id)
-        operation = find_operation(life.session, operation_id) if life else None
-        if life is None or operation is None or operation.references is None:
-            return f"operation {operation_id} has gone from the books while they were read"
-        entry = await books.look_up(operation.references.rrn)
+    async def _difference_now(self, doubt: _Doubt, entry: BankEntry | None) -> str | None:
+        life = await reads.find_life(self._pool, doubt.project, doubt.session_id)
+        operation = find_operation(life.session, doubt.operation_id) if life else None
+        if life is None or operation is None:
+            return f"operation {doubt.operation_id} has gone from the rows while they were read"
         return difference(life.session, operation, entry)
 
     async def _check_unknown(self, books: Books, projects: list[str], *, covers_all: bool) -> None:

@@ -36,7 +36,8 @@ class Teller:
         if isinstance(happened, CallMade):
             status = click.style(str(happened.status), fg="green" if happened.status == 200 else "red")
             arrow = click.style("→", fg="cyan")
-            self._say(f"{at}  {arrow} {happened.method} {happened.path}  {status} in {happened.duration_seconds * 1000:.0f} ms")
+            took = f"in {happened.duration_seconds * 1000:.0f} ms"
+            self._say(f"{at}  {arrow} {happened.method} {happened.path}  {status} {took}")
             error = happened.answer.get("error")
             if isinstance(error, dict):
                 self._say(f"{_INDENT}  {error.get('code')}: {error.get('description')}")

@@ -88,7 +88,7 @@ async def _if_reachable(books: Any) -> tuple[Any, str | None]:
     from tollhouse.cli.proving import BooksUnusable
 
     try:
-        await books.look_up("none")
+        await books.look_up(["none"])
     except BooksUnusable as problem:
         return None, str(problem)
     return books, None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from tollhouse.change import Alarm, Change, Note, Step
+from tollhouse.change import Alarm, Change, KeyClaim, Note, Step
 from tollhouse.idempotency import UsedKey
 from tollhouse.ledger import Transfer, TransferPhase
 from tollhouse.merchant import Project
@@ -89,12 +89,7 @@ class MemoryBooks:
         self._write_session(change, key)
         self.changes[change.id] = key
         if change.claim is not None:
-            self.keys[session.project, change.claim.key] = UsedKey(
-                path=change.claim.path,
-                body_hash=change.claim.body_hash,
-                session_id=session.id,
-                answer=change.claim.answer,
-            )
+            self.remember(change.claim, session)
         for transfer in change.transfers:
             self.transfers[transfer.id] = (key, transfer)
             if transfer.resolves_id is not None:
@@ -104,6 +99,12 @@ class MemoryBooks:
         history.notes += [(change.at, note) for note in change.notes]
         history.steps += [(change.at, step) for step in change.steps]
         history.alarms += [(change.at, alarm) for alarm in change.alarms]
+
+    def remember(self, claim: KeyClaim, session: PaymentSession) -> None:
+        """The key is used up by a call for this session."""
+        self.keys[session.project, claim.key] = UsedKey(
+            path=claim.path, body_hash=claim.body_hash, session_id=session.id, answer=claim.answer
+        )
 
     def _write_session(self, change: Change, key: SessionKey) -> None:
         owner = change.lease.owner if change.lease else None

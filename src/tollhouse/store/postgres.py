@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 import asyncpg
-import msgspec
 
 from tollhouse.change import Change, Note
 from tollhouse.grouping import Grouped
@@ -31,6 +30,7 @@ COMMAND_SECONDS_MAX = 30
 POINT_LOOKUPS = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 REFUSED: dict[str, type[Exception]] = {"stale": Stale, "key_taken": KeyTaken}
 # What somebody else wrote first: to be read and decided again, a double reference with a new one.
+KEY_ROW = "idempotency_key_pkey"
 SAME_ROW = frozenset({"session_pkey", "history_pkey", "rrn_names_one_operation"})
 LOST = (
     asyncpg.PostgresConnectionError,
@@ -74,6 +74,18 @@ class _Note:
     note: Note
 
 
+def _refusal_of(problem: asyncpg.PostgresError) -> Exception:
+    """What a failed statement says of its only change: a rival's row was there first, or a constraint was broken."""
+    if isinstance(problem, AGAIN):
+        return Stale()
+    if isinstance(problem, asyncpg.UniqueViolationError):
+        if problem.constraint_name in SAME_ROW:
+            return Stale()
+        if problem.constraint_name == KEY_ROW:
+            return KeyTaken()
+    return problem
+
+
 class PostgresStore:
     """Implements the port `Store` for one node."""
 
@@ -82,7 +94,7 @@ class PostgresStore:
         self._node = node
         self._announced = announced
         self._commits: Grouped[Change, Exception | None] = Grouped(self._commit_group, group_size_max=GROUP_SIZE_MAX)
-        self._finishes: Grouped[dict[str, Any], None] = Grouped(self._finish_group, group_size_max=GROUP_SIZE_MAX)
+        self._finishes: Grouped[tuple[Any, Any], None] = Grouped(self._finish_group, group_size_max=GROUP_SIZE_MAX)
         self._notes: Grouped[_Note, None] = Grouped(self._insert_notes, group_size_max=GROUP_SIZE_MAX)
         self._noting: set[asyncio.Task[None]] = set()
         self._notes_count = 0
@@ -136,19 +148,21 @@ class PostgresStore:
         return verdicts
 
     async def _commit_statement(self, changes: list[Change]) -> list[Exception | None]:
-        docs = [rows.change_doc(change, self._node) for change in changes]
+        """All of them together; when some are refused nothing was written, and the others are committed without."""
         try:
-            statuses = await self._pool.fetchval(
-                QUERIES["commit_changes"], msgspec.json.encode(docs).decode(), rows.sections(docs)
-            )
+            verdicts = await self._pool.fetchval(QUERIES["commit_changes"], *rows.group_rows(changes, self._node))
         except LOST as lost:
             return [CommitUnclear(str(lost)) for _ in changes]
         except asyncpg.PostgresError as problem:
             if len(changes) > 1:  # one spoils the group: each alone, so that the others commit
                 return [(await self._commit_statement([change]))[0] for change in changes]
-            same_row = isinstance(problem, asyncpg.UniqueViolationError) and problem.constraint_name in SAME_ROW
-            return [Stale() if same_row or isinstance(problem, AGAIN) else problem]
-        return [REFUSED[status]() if status in REFUSED else None for status in statuses]
+            return [_refusal_of(problem)]
+        if verdicts is None:
+            return [None] * len(changes)
+        refused: list[Exception | None] = [REFUSED[verdict]() if verdict in REFUSED else None for verdict in verdicts]
+        accepted = [change for change, refusal in zip(changes, refused, strict=True) if refusal is None]
+        again = iter(await self._commit_statement(accepted) if accepted else ())
+        return [next(again) if refusal is None else refusal for refusal in refused]
 
     async def find_change(self, project: str, session_id: str, change_id: str) -> bool:
         """Whether the change became true. Raises `StoreUnreachable`."""
@@ -190,7 +204,7 @@ class PostgresStore:
 
     async def finish_delivery(self, delivery: Delivery, attempt: Attempt) -> None:
         """Write down one attempt of a webhook and where its delivery stands."""
-        await self._finishes.ask(rows.finished_doc(delivery, attempt))
+        await self._finishes.ask(rows.finished_rows(delivery, attempt))
 
     def note(self, project: str, session_id: str, note: Note, at: datetime) -> None:
         """Keep a note with the next group. Past a bound of waiting notes the newest are dropped: they are no books."""
@@ -213,12 +227,13 @@ class PostgresStore:
             raise StoreUnreachable("notes were not kept") from lost
         return [None] * len(notes)
 
-    async def _finish_group(self, docs: list[dict[str, Any]]) -> list[None]:
+    async def _finish_group(self, finished: list[tuple[Any, Any]]) -> list[None]:
+        made, standings = zip(*finished, strict=True)
         try:
-            await self._pool.execute(QUERIES["finish_deliveries"], msgspec.json.encode(docs).decode())
+            await self._pool.execute(QUERIES["finish_deliveries"], list(made), list(standings))
         except LOST as lost:
             raise StoreUnreachable("attempts were not written down; they will be made again") from lost
-        return [None] * len(docs)
+        return [None] * len(finished)
 
     async def live_cvv_slots(self, slots: Sequence[str]) -> set[str]:
         """Which of these slots of security codes some row still names."""

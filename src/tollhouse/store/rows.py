@@ -1,24 +1,28 @@
-"""Values to rows and back. Rows are plain dictionaries named as the columns are; texts stay texts."""
+"""Values to rows and back. Rows that are written are tuples in their table's column order; texts stay texts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from tollhouse.change import Change, KeyClaim
-from tollhouse.event import EventType
+from tollhouse.event import Event, EventType
+from tollhouse.ledger import Transfer
 from tollhouse.money import Money
 from tollhouse.operation import Kind, Operation, References, State
 from tollhouse.outcome import Reason
 from tollhouse.payment import Decision, Details, HoldExpiry, PayingCard, Payment, Phase
 from tollhouse.ports import ClaimedDelivery
 from tollhouse.session import Offer, PaymentSession
-from tollhouse.webhook import Attempt, Delivery
+from tollhouse.webhook import Attempt, Delivery, DeliveryState
 
 Row = Mapping[str, Any]
+Columns = tuple[Any, ...]
+NOTHING_OFFERED = Offer()
 _decode_offer = msgspec.json.Decoder(Offer).decode
 _decode_card = msgspec.json.Decoder(PayingCard).decode
 _decode_details = msgspec.json.Decoder(Details).decode
@@ -30,164 +34,148 @@ def text_of(value: object) -> str:
     return _encode(value).decode()
 
 
-def change_doc(change: Change, node: str) -> dict[str, Any]:
-    """A change as `commit_changes` takes it. Members of a list that stays empty are left out."""
-    session = change.session
-    doc: dict[str, Any] = {
-        "project": session.project,
-        "session_id": session.id,
-        "before_version": session.version - 1,
-        "lease_seconds": change.lease.seconds if change.lease else None,
-        "session": _session_row(session),
-        "history": {
-            "project": session.project,
-            "session_id": session.id,
-            "change_id": change.id,
-            "version": session.version,
-            "at": change.at,
-            "node": node,
-            "steps": change.steps,
-        },
-    }
-    if change.payment_ids:
-        doc["payments"] = [_payment_row(session, p) for p in session.payments if p.id in change.payment_ids]
-    if change.operation_ids:
-        doc["operations"] = [_operation_row(session, o) for o in session.operations if o.id in change.operation_ids]
-    named = {"project": session.project, "session_id": session.id}
-    if change.transfers:
-        doc["transfers"] = [{**named, "at": change.at, **msgspec.to_builtins(one)} for one in change.transfers]
-    if change.notes:
-        doc["notes"] = [
-            {**named, "id": f"{change.id}-{place}", "at": change.at, "kind": note.kind, "data": text_of(note.data)}
+def group_rows(changes: Sequence[Change], node: str) -> tuple[list[Columns], ...]:
+    """The arguments of `commit_changes` for a group: an array of rows for each table, in the tables' column order."""
+    asked, sessions, steps = [], [], []
+    payments: list[Columns] = []
+    operations: list[Columns] = []
+    transfers: list[Columns] = []
+    notes: list[Columns] = []
+    alarms: list[Columns] = []
+    events: list[Columns] = []
+    keys: list[Columns] = []
+    for change in changes:
+        session = change.session
+        project, id = session.project, session.id
+        asked.append((project, id, session.version - 1, change.lease.seconds if change.lease else None))
+        sessions.append(_session_row(session))
+        steps.append((project, id, change.id, session.version, change.at, node, text_of(change.steps)))
+        payments += [_payment_row(session, one) for one in session.payments if one.id in change.payment_ids]
+        operations += [_operation_row(session, one) for one in session.operations if one.id in change.operation_ids]
+        transfers += [_transfer_row(session, one, change.at) for one in change.transfers]
+        notes += [
+            (project, id, f"{change.id}-{place}", change.at, note.kind, text_of(note.data))
             for place, note in enumerate(change.notes)
         ]
-    if change.alarms:
-        doc["alarms"] = [
-            {**named, "change_id": change.id, "at": change.at, "subject": alarm.subject, "what": alarm.what}
-            for alarm in change.alarms
-        ]
-    if change.events:
-        doc["events"] = [
-            {
-                **named,
-                "id": event.id,
-                "sequence": event.sequence,
-                "type": event.type,
-                "body": event.body.decode(),
-                "created_at": event.created_at,
-            }
-            for event in change.events
-        ]
-    if change.claim is not None:
-        doc["claim"] = _claim_row(change.claim, change)
-    return doc
+        alarms += [(project, id, change.id, alarm.subject, alarm.what, change.at) for alarm in change.alarms]
+        events += [_event_row(event) for event in change.events]
+        if change.claim is not None:
+            keys.append(_key_row(change.claim, change))
+    return asked, sessions, payments, operations, transfers, steps, notes, alarms, events, keys
 
 
-def sections(docs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Which sections occur in these documents; `new` and `known` say whether their sessions exist already."""
-    found: set[str] = set()
-    for doc in docs:
-        found.update(doc)
-        found.add("known" if doc["before_version"] else "new")
-    return list(found)
+def _key_row(claim: KeyClaim, change: Change) -> Columns:
+    answer = claim.answer.decode() if claim.answer is not None else None
+    return (change.session.project, claim.key, claim.path, claim.body_hash, change.session.id, answer, change.at)
 
 
-def _claim_row(claim: KeyClaim, change: Change) -> dict[str, Any]:
-    return {
-        "project": change.session.project,
-        "key": claim.key,
-        "path": claim.path,
-        "body_hash": "\\x" + claim.body_hash.hex(),
-        "session_id": change.session.id,
-        "answer": claim.answer.decode() if claim.answer is not None else None,
-        "at": change.at,
-    }
+def _event_row(event: Event) -> Columns:
+    session = event.session
+    told = (session.project, event.id, session.id, event.sequence, event.type, event.body.decode(), event.created_at)
+    return (*told, DeliveryState.WAITING, 0, None, None, None, None, None)
 
 
-def _session_row(session: PaymentSession) -> dict[str, Any]:
+def _transfer_row(session: PaymentSession, transfer: Transfer, at: datetime) -> Columns:
+    return (
+        session.project,
+        transfer.id,
+        session.id,
+        transfer.operation_id,
+        transfer.phase,
+        transfer.debit,
+        transfer.credit,
+        transfer.amount_minor,
+        transfer.currency,
+        transfer.resolves_id,
+        at,
+    )
+
+
+def _session_row(session: PaymentSession) -> Columns:
     offer = session.offer
-    is_empty = offer == Offer()
-    return {
-        "project": session.project,
-        "id": session.id,
-        "version": session.version,
-        "api_version": session.api_version,
-        "webhook_version": session.webhook_version,
-        "status": session.status,
-        "created_at": session.created_at,
-        "updated_at": session.updated_at,
-        "finished_at": session.finished_at,
-        "offer": None if is_empty else text_of({**msgspec.to_builtins(offer), "sealed_cvv": None}),
-        "offer_sealed_cvv": offer.sealed_cvv,
-        "dropped": session.dropped,
-        "events_count": session.events_count,
-        "due_at": session.due_at,
-        "lease_owner": session.lease_owner,
-    }
+    kept = None if offer == NOTHING_OFFERED else text_of({**msgspec.to_builtins(offer), "sealed_cvv": None})
+    return (
+        session.project,
+        session.id,
+        session.version,
+        session.api_version,
+        session.webhook_version,
+        session.status,
+        session.created_at,
+        session.updated_at,
+        session.finished_at,
+        kept,
+        offer.sealed_cvv,
+        session.dropped,
+        session.events_count,
+        session.due_at,
+        session.lease_owner,
+        None,
+    )
 
 
-def _payment_row(session: PaymentSession, payment: Payment) -> dict[str, Any]:
-    return {
-        "project": session.project,
-        "id": payment.id,
-        "session_id": session.id,
-        "phase": payment.phase,
-        "amount_minor": payment.money.minor,
-        "currency": payment.money.currency,
-        "card": text_of(payment.card),
-        "details": text_of(payment.details),
-        "acquirer": payment.acquirer,
-        "is_two_stage": payment.is_two_stage,
-        "shows_fees": payment.shows_fees,
-        "hold_seconds": payment.hold_seconds,
-        "hold_expiry": payment.hold_expiry,
-        "sealed_cvv": payment.sealed_cvv,
-        "decision": payment.decision,
-        "decision_deadline_at": payment.decision_deadline_at,
-        "hold_deadline_at": payment.hold_deadline_at,
-        "held_minor": payment.held_minor,
-        "captured_minor": payment.captured_minor,
-        "refunded_minor": payment.refunded_minor,
-        "rrn": payment.rrn,
-        "approval_code": payment.approval_code,
-        "reason": payment.reason,
-        "created_at": payment.created_at,
-        "finished_at": payment.finished_at,
-    }
+def _payment_row(session: PaymentSession, payment: Payment) -> Columns:
+    return (
+        session.project,
+        payment.id,
+        session.id,
+        payment.phase,
+        payment.money.minor,
+        payment.money.currency,
+        text_of(payment.card),
+        text_of(payment.details),
+        payment.acquirer,
+        payment.is_two_stage,
+        payment.shows_fees,
+        payment.hold_seconds,
+        payment.hold_expiry,
+        payment.sealed_cvv,
+        payment.decision,
+        payment.decision_deadline_at,
+        payment.hold_deadline_at,
+        payment.held_minor,
+        payment.captured_minor,
+        payment.refunded_minor,
+        payment.rrn,
+        payment.approval_code,
+        payment.reason,
+        payment.created_at,
+        payment.finished_at,
+    )
 
 
-def _operation_row(session: PaymentSession, operation: Operation) -> dict[str, Any]:
+def _operation_row(session: PaymentSession, operation: Operation) -> Columns:
     references = operation.references
-    return {
-        "project": session.project,
-        "id": operation.id,
-        "session_id": session.id,
-        "payment_id": operation.payment_id,
-        "kind": operation.kind,
-        "state": operation.state,
-        "amount_minor": operation.amount_minor,
-        "target_id": operation.target_id,
-        "rrn": references.rrn if references else None,
-        "stan": references.stan if references else None,
-        "terminal": references.terminal if references else None,
-        "transmitted_at": references.transmitted_at if references else None,
-        "attempts": operation.attempts,
-        "planned_at": operation.planned_at,
-        "submitted_at": operation.submitted_at,
-        "next_attempt_at": operation.next_attempt_at,
-        "unclear_since": operation.unclear_since,
-        "is_stuck": operation.is_stuck,
-        "response_code": operation.response_code,
-        "approval_code": operation.approval_code,
-        "reason": operation.reason,
-        "finished_at": operation.finished_at,
-        "metadata": None if operation.metadata is None else text_of(operation.metadata),
-    }
+    return (
+        session.project,
+        operation.id,
+        session.id,
+        operation.payment_id,
+        operation.kind,
+        operation.state,
+        operation.amount_minor,
+        operation.target_id,
+        references.rrn if references else None,
+        references.stan if references else None,
+        references.terminal if references else None,
+        references.transmitted_at if references else None,
+        operation.attempts,
+        operation.planned_at,
+        operation.submitted_at,
+        operation.next_attempt_at,
+        operation.unclear_since,
+        operation.is_stuck,
+        operation.response_code,
+        operation.approval_code,
+        operation.reason,
+        operation.finished_at,
+        None if operation.metadata is None else text_of(operation.metadata),
+    )
 
 
 def session_of(row: Row) -> PaymentSession:
     """The session of a row of the query `find_session`."""
-    offer = _decode_offer(row["offer"]) if row["offer"] is not None else Offer()
+    offer = _decode_offer(row["offer"]) if row["offer"] is not None else NOTHING_OFFERED
     if row["offer_sealed_cvv"] is not None:
         offer = replace(offer, sealed_cvv=row["offer_sealed_cvv"])
     return PaymentSession(
@@ -282,26 +270,25 @@ def claimed_of(row: Row) -> ClaimedDelivery:
     )
 
 
-def finished_doc(delivery: Delivery, attempt: Attempt) -> dict[str, Any]:
-    """An attempt and its delivery as `finish_deliveries` takes them."""
-    return {
-        "event": {
-            "project": delivery.project,
-            "id": delivery.event_id,
-            "state": delivery.state,
-            "attempts": delivery.attempts,
-            "first_attempt_at": delivery.first_attempt_at,
-            "next_attempt_at": delivery.next_attempt_at,
-            "signature": delivery.signature,
-        },
-        "attempt": {
-            "project": delivery.project,
-            "event_id": delivery.event_id,
-            "number": attempt.number,
-            "at": attempt.at,
-            "status": attempt.status,
-            "error": attempt.error,
-            "excerpt": attempt.excerpt,
-            "duration_ms": round(attempt.duration_seconds * 1000),
-        },
-    }
+def finished_rows(delivery: Delivery, attempt: Attempt) -> tuple[Columns, Columns]:
+    """An attempt and where its delivery stands, as `finish_deliveries` takes them."""
+    made = (
+        delivery.project,
+        delivery.event_id,
+        attempt.number,
+        attempt.at,
+        attempt.status,
+        attempt.error,
+        attempt.excerpt,
+        round(attempt.duration_seconds * 1000),
+    )
+    standing = (
+        delivery.project,
+        delivery.event_id,
+        delivery.state,
+        delivery.attempts,
+        delivery.first_attempt_at,
+        delivery.next_attempt_at,
+        delivery.signature,
+    )
+    return made, standing

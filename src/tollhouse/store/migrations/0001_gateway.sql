@@ -2,6 +2,8 @@
 -- every key begins with the project, so that the schema can be spread by project; state rows hold the present, and
 -- history is append-only with one row per committed change; constraints repeat the rules of the ground floor, so that
 -- a bug of ours cannot write what the rules forbid; texts that are echoed to merchants are kept as text, unchanged.
+-- No other index begins with the project: while a table has no statistics yet, the planner may take such an index for a
+-- look-up by primary key and read the whole project.
 
 create table project (
     name text primary key,
@@ -45,7 +47,7 @@ create table session (
 );
 create index session_due on session (due_at) where due_at is not null;
 create index session_with_cvv on session (created_at) where offer_sealed_cvv is not null;
-create index session_recent on session (project, created_at);
+create index session_recent on session (created_at);
 
 create table payment (
     project text not null,
@@ -82,7 +84,7 @@ create table payment (
     constraint cvv_gone_at_the_end check (phase in ('routing', 'await_confirm', 'confirmed') or sealed_cvv is null)
 );
 create index payment_with_cvv on payment (created_at) where sealed_cvv is not null;
-create index payment_of_session on payment (project, session_id);
+create index payment_of_session on payment (session_id, project);
 
 create table operation (
     project text not null,
@@ -113,7 +115,7 @@ create table operation (
     foreign key (project, payment_id) references payment (project, id),
     constraint submitted_has_references check (state in ('planned', 'declined') or rrn is not null)
 );
-create index operation_of_session on operation (project, session_id);
+create index operation_of_session on operation (session_id, project);
 create unique index one_live_charge on operation (project, payment_id)
     where kind in ('sale', 'authorization') and state not in ('declined', 'reversed');
 create unique index one_live_capture on operation (project, payment_id)
@@ -198,7 +200,7 @@ create table event (
     lease_owner text,
     lease_until timestamptz,
     primary key (project, id),
-    unique (project, session_id, sequence)
+    unique (session_id, project, sequence)
 );
 create index event_waiting on event (next_attempt_at) where state = 'waiting';
 
@@ -214,72 +216,52 @@ create table delivery_attempt (
     primary key (project, event_id, number)
 );
 
--- Commits a group of changes in one round trip. Each is accepted or refused alone: 'ok', 'stale' (the session's
--- version moved, or a new session exists), 'key_taken'. The caller puts a session and a key into a group only once, and
--- names the sections that occur, so that a statement nobody needs is not run.
-create function commit_changes(changes jsonb, sections text[]) returns text[] language plpgsql as $$
+-- What a change asks for before anything of it is written: which version its session must have.
+create type asked_change as (project text, session_id text, before_version integer, lease_seconds double precision);
+
+-- Commits a group of changes in one round trip, all or none: a null when it did, else a word for each change, 'ok',
+-- 'stale' (the session's version moved, or a new session exists) or 'key_taken', and nothing is written. The caller
+-- puts a session and a key into a group only once. Rows come as arrays of the tables' own row types.
+create function commit_changes(
+    asked asked_change[], sessions session[], payments payment[], operations operation[], transfers transfer[],
+    steps history[], notes note[], alarms alarm[], events event[], keys idempotency_key[]
+) returns text[] language plpgsql as $$
 declare
-    statuses text[];
-    accepted jsonb[];
+    verdicts text[];
 begin
-    with asked as (
-        select * from rows from (jsonb_to_recordset(changes)
-            as (project text, session_id text, before_version integer)) with ordinality
-            as c (project, session_id, before_version, place)
-    ), locked as (
-        select s.project, s.id, s.version from asked join session s on (s.project, s.id) = (asked.project, asked.session_id)
+    with locked as (
+        select s.project, s.id, s.version from unnest(asked) a
+        join session s on (s.project, s.id) = (a.project, a.session_id)
         order by s.project, s.id for update of s
     )
-    select array_agg(
-            case when coalesce(locked.version, 0) = asked.before_version then 'ok' else 'stale' end order by place)
-        into statuses
-        from asked left join locked on (locked.project, locked.id) = (asked.project, asked.session_id);
-
-    if 'claim' = any (sections) then
-        with claims as (
-            select k.project, k.key, k.path, k.body_hash, k.session_id, k.answer, k.at, c.place
-            from jsonb_array_elements(changes) with ordinality as c (doc, place),
-                jsonb_populate_record(null::idempotency_key, c.doc -> 'claim') k
-            where c.doc ? 'claim' and statuses[c.place] = 'ok'
-        ), taken as (
-            insert into idempotency_key (project, key, path, body_hash, session_id, answer, at)
-            select project, key, path, body_hash, session_id, answer, at from claims order by project, key
-            on conflict do nothing returning project, key
-        )
-        select array_agg(case
-                when statuses[c.place] <> 'ok' then statuses[c.place]
-                when claims.place is not null and taken.key is null then 'key_taken'
-                else 'ok' end order by c.place)
-            into statuses
-            from generate_subscripts(statuses, 1) as c (place)
-            left join claims using (place) left join taken using (project, key);
+    select array_agg(case
+            when coalesce(locked.version, 0) <> a.before_version then 'stale'
+            when exists (
+                select from unnest(keys) k join idempotency_key used on (used.project, used.key) = (k.project, k.key)
+                where (k.project, k.session_id) = (a.project, a.session_id)
+            ) then 'key_taken'
+            else 'ok' end order by a.ordinality)
+        into verdicts
+        from unnest(asked) with ordinality a
+        left join locked on (locked.project, locked.id) = (a.project, a.session_id);
+    if verdicts <> array_fill('ok'::text, array[cardinality(asked)]) then
+        return verdicts;
     end if;
 
-    select array_agg(c.doc) into accepted
-        from jsonb_array_elements(changes) with ordinality as c (doc, place) where statuses[c.place] = 'ok';
-    if accepted is null then
-        return statuses;
-    end if;
-
-    if 'new' = any (sections) then
-        insert into session
-            select r.project, r.id, r.version, r.api_version, r.webhook_version, r.status, r.created_at, r.updated_at, r.finished_at, r.offer,
-                r.offer_sealed_cvv, r.dropped, r.events_count, r.due_at, r.lease_owner,
-                clock_timestamp() + make_interval(secs => (a.doc ->> 'lease_seconds')::double precision)
-            from unnest(accepted) as a (doc), jsonb_populate_record(null::session, a.doc -> 'session') r
-            where (a.doc ->> 'before_version')::integer = 0;
-    end if;
-    if 'known' = any (sections) then
-        update session s set version = r.version, status = r.status, updated_at = r.updated_at,
-                finished_at = r.finished_at, offer = r.offer, offer_sealed_cvv = r.offer_sealed_cvv,
-                dropped = r.dropped, events_count = r.events_count, due_at = r.due_at, lease_owner = r.lease_owner,
-                lease_until = clock_timestamp() + make_interval(secs => (a.doc ->> 'lease_seconds')::double precision)
-            from unnest(accepted) as a (doc), jsonb_populate_record(null::session, a.doc -> 'session') r
-            where (s.project, s.id) = (r.project, r.id) and (a.doc ->> 'before_version')::integer > 0;
-    end if;
-    if 'payments' = any (sections) then
-        insert into payment
-            select r.* from unnest(accepted) as a (doc), jsonb_populate_recordset(null::payment, a.doc -> 'payments') r
+    insert into session as s
+        select r.project, r.id, r.version, r.api_version, r.webhook_version, r.status, r.created_at, r.updated_at,
+            r.finished_at, r.offer, r.offer_sealed_cvv, r.dropped, r.events_count, r.due_at, r.lease_owner,
+            clock_timestamp() + make_interval(secs => asked[r.ordinality].lease_seconds)
+        from unnest(sessions) with ordinality r where asked[r.ordinality].before_version = 0;
+    update session s set version = r.version, status = r.status, updated_at = r.updated_at,
+            finished_at = r.finished_at, offer = r.offer, offer_sealed_cvv = r.offer_sealed_cvv,
+            dropped = r.dropped, events_count = r.events_count, due_at = r.due_at, lease_owner = r.lease_owner,
+            lease_until = clock_timestamp() + make_interval(secs => asked[r.ordinality].lease_seconds)
+        from unnest(sessions) with ordinality r
+        where (s.project, s.id) = (r.project, r.id) and asked[r.ordinality].before_version > 0;
+    insert into history select * from unnest(steps);
+    if cardinality(payments) > 0 then
+        insert into payment select * from unnest(payments)
             on conflict (project, id) do update set phase = excluded.phase, sealed_cvv = excluded.sealed_cvv,
                 decision = excluded.decision, decision_deadline_at = excluded.decision_deadline_at,
                 hold_deadline_at = excluded.hold_deadline_at, held_minor = excluded.held_minor,
@@ -287,10 +269,8 @@ begin
                 rrn = excluded.rrn, approval_code = excluded.approval_code, reason = excluded.reason,
                 finished_at = excluded.finished_at;
     end if;
-    if 'operations' = any (sections) then
-        insert into operation
-            select r.* from unnest(accepted) as a (doc),
-                jsonb_populate_recordset(null::operation, a.doc -> 'operations') r
+    if cardinality(operations) > 0 then
+        insert into operation select * from unnest(operations)
             on conflict (project, id) do update set state = excluded.state, rrn = excluded.rrn, stan = excluded.stan,
                 terminal = excluded.terminal, transmitted_at = excluded.transmitted_at,
                 attempts = excluded.attempts, submitted_at = excluded.submitted_at,
@@ -298,39 +278,39 @@ begin
                 is_stuck = excluded.is_stuck, response_code = excluded.response_code,
                 approval_code = excluded.approval_code, reason = excluded.reason, finished_at = excluded.finished_at;
     end if;
-    if 'transfers' = any (sections) then
-        insert into transfer select r.* from unnest(accepted) as a (doc),
-            jsonb_populate_recordset(null::transfer, a.doc -> 'transfers') r;
+    if cardinality(transfers) > 0 then
+        insert into transfer select * from unnest(transfers);
     end if;
-    if 'notes' = any (sections) then
-        insert into note select r.* from unnest(accepted) as a (doc),
-            jsonb_populate_recordset(null::note, a.doc -> 'notes') r;
+    if cardinality(notes) > 0 then
+        insert into note select * from unnest(notes);
     end if;
-    if 'alarms' = any (sections) then
-        insert into alarm select r.* from unnest(accepted) as a (doc),
-            jsonb_populate_recordset(null::alarm, a.doc -> 'alarms') r;
+    if cardinality(alarms) > 0 then
+        insert into alarm select * from unnest(alarms);
     end if;
-    if 'events' = any (sections) then
-        insert into event (project, id, session_id, sequence, type, body, created_at, next_attempt_at, state)
-            select r.project, r.id, r.session_id, r.sequence, r.type, r.body, r.created_at, r.created_at,
-                case when p.webhook_url is null then 'silent' else 'waiting' end
-            from unnest(accepted) as a (doc), jsonb_populate_recordset(null::event, a.doc -> 'events') r
-            join project p on p.name = r.project;
+    if cardinality(keys) > 0 then
+        insert into idempotency_key select * from unnest(keys);
     end if;
-    insert into history select r.* from unnest(accepted) as a (doc),
-        jsonb_populate_record(null::history, a.doc -> 'history') r;
-    return statuses;
+    if cardinality(events) > 0 then
+        insert into event
+            select e.project, e.id, e.session_id, e.sequence, e.type, e.body, e.created_at,
+                case when p.webhook_url is null then 'silent' else 'waiting' end, 0, null, e.created_at
+            from unnest(events) e join project p on p.name = e.project;
+    end if;
+    return null;
 end
 $$;
 
+-- Where a delivery stands after an attempt.
+create type delivery_standing as (
+    project text, id text, state text, attempts integer, first_attempt_at timestamptz, next_attempt_at timestamptz,
+    signature text
+);
+
 -- Writes down attempts of webhooks, and where each delivery stands after them.
-create function finish_deliveries(deliveries jsonb) returns void language sql as $$
-    insert into delivery_attempt
-        select r.* from jsonb_array_elements(deliveries) as d (doc),
-            jsonb_populate_record(null::delivery_attempt, d.doc -> 'attempt') r
-        on conflict do nothing;
+create function finish_deliveries(made delivery_attempt[], standings delivery_standing[]) returns void language sql as $$
+    insert into delivery_attempt select * from unnest(made) on conflict do nothing;
     update event e set state = r.state, attempts = r.attempts, first_attempt_at = r.first_attempt_at,
             next_attempt_at = r.next_attempt_at, signature = r.signature, lease_owner = null, lease_until = null
-        from jsonb_array_elements(deliveries) as d (doc), jsonb_populate_record(null::event, d.doc -> 'event') r
+        from unnest(standings) r
         where (e.project, e.id) = (r.project, r.id) and e.state <> 'delivered';
 $$;

@@ -1,6 +1,6 @@
 -- name: commit_changes
--- Commit a group of changes; a status each.
-select commit_changes($1, $2)
+-- Commit a group of changes, all or none; nothing to say when it did, else a verdict each.
+select commit_changes($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 
 -- name: find_session
 -- One session with its payments and operations, oldest first.

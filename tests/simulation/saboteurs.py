@@ -1,0 +1,359 @@
+"""Planted bugs. A simulation that does not catch each of them is asleep.
+
+A saboteur replaces a few words in the source of one function, or an entry of a table, while it is at work. The code
+object is exchanged, so everybody who imported the function gets the saboteur's version.
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any
+
+from tollhouse import decision, draft, hearing, operation, outcome, webhook
+from tollhouse.flows import deliver, drive, settle, start_payment
+from tollhouse.operation import Heard, State
+from tollhouse.store.memory import MemoryBooks, MemoryStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """In this function, these words become those."""
+
+    function: Callable[..., Any]
+    old: str
+    new: str
+
+    @contextmanager
+    def spoken(self) -> Iterator[None]:
+        """Exchange the function's code, and put it back."""
+        source = textwrap.dedent(inspect.getsource(self.function))
+        assert source.count(self.old) == 1, f"{self.function.__qualname__} does not say {self.old!r} once"
+        module = compile(
+            f"from __future__ import annotations\n{source.replace(self.old, self.new)}", "saboteur", "exec"
+        )
+        name = self.function.__name__
+        codes = [code for code in module.co_consts if isinstance(code, CodeType) and code.co_name == name]
+        honest = self.function.__code__
+        self.function.__code__ = codes[0]
+        try:
+            yield
+        finally:
+            self.function.__code__ = honest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """In this table, this key leads there."""
+
+    table: dict[Any, Any]
+    key: Any
+    value: Any
+
+    @contextmanager
+    def spoken(self) -> Iterator[None]:
+        """Exchange the entry, and put it back."""
+        honest = self.table[self.key]
+        self.table[self.key] = self.value
+        try:
+            yield
+        finally:
+            self.table[self.key] = honest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saboteur:
+    """One planted bug, and the promise it breaks."""
+
+    name: str
+    promise: str
+    lies: tuple[Words | Entry, ...]
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """While this lasts, the bug is there."""
+        with ExitStack() as stack:
+            for lie in self.lies:
+                stack.enter_context(lie.spoken())
+            yield
+
+
+def _words(name: str, promise: str, function: Callable[..., Any], old: str, new: str) -> Saboteur:
+    return Saboteur(name=name, promise=promise, lies=(Words(function=function, old=old, new=new),))
+
+
+SABOTEURS = (
+    _words(
+        "sent again instead of reversed",
+        "P1",
+        drive._send,
+        "    except NotSent:\n",
+        "    except (NotSent, NoAnswer):\n",
+    ),
+    _words(
+        "sent before submitted is committed",
+        "P1",
+        drive._send,
+        "    try:\n        done = await settle(",
+        "    await world.links[payment.acquirer].exchange(request, send_before=began + 5)\n"
+        "    try:\n        done = await settle(",
+    ),
+    _words(
+        "sent after the deadline",
+        "P1",
+        drive._send,
+        "send_before=began + SEND_SECONDS_MAX",
+        'send_before=float("inf")',
+    ),
+    Saboteur(
+        name="silence concluded while another process waits",
+        promise="P1",
+        lies=(
+            Words(
+                function=drive.drive,
+                old="case ConcludeSilence() | None:",
+                new="case ConcludeSilence():\n"
+                "                current = await conclude_silence(world, current)\n"
+                "            case None:",
+            ),
+        ),
+    ),
+    _words(
+        "lease dropped while an answer is awaited",
+        "P1",
+        draft.Draft.change,
+        "self._leaves or due_now or awaited",
+        "self._leaves or due_now",
+    ),
+    _words(
+        "no answer taken for a decline",
+        "P6",
+        drive._outcome_rule,
+        "    def rule(",
+        "    from tollhouse.outcome import Declined, Reason\n\n"
+        "    if isinstance(outcome, Unknown):\n"
+        '        outcome = Declined(response_code="91", reason=Reason.ISSUER_UNAVAILABLE)\n\n'
+        "    def rule(",
+    ),
+    _words(
+        "unknown to the acquirer, believed at once",
+        "P6",
+        hearing._left_late_enough,
+        "    return not is_in_flight(",
+        "    return True or is_in_flight(",
+    ),
+    _words(
+        "unknown to the acquirer, asked before the last moment of sending",
+        "P6",
+        hearing._left_late_enough,
+        "timedelta(seconds=SEND_SECONDS_MAX)",
+        "timedelta(seconds=0)",
+    ),
+    _words(
+        "unknown to the acquirer, by the time of the hearing",
+        "P6",
+        hearing._hear_reversal,
+        "not _left_late_enough(operation, target, limits)",
+        "is_in_flight(target, draft.now, limits)",
+    ),
+    _words(
+        "late approval ignored",
+        "P7",
+        hearing._contradiction,
+        "case State.DECLINED | State.REVERSED if heard in approvals:",
+        "case State.DECLINED | State.REVERSED if heard is None:",
+    ),
+    _words(
+        "late approval after a release ignored",
+        "P7",
+        hearing._contradiction,
+        "case State.APPROVED if heard in approvals and draft.session.is_undone(",
+        "case State.APPROVED if heard is None and draft.session.is_undone(",
+    ),
+    Saboteur(
+        name="late approval makes a success of what was reversed",
+        promise="P7",
+        lies=(
+            Entry(
+                table=operation.UNDOABLE_TRANSITIONS,
+                key=(State.REVERSED, Heard.APPROVAL),
+                value=State.APPROVED,
+            ),
+        ),
+    ),
+    _words(
+        "decided again after a commit whose answer was lost",
+        "P5",
+        settle.settle,
+        "            is_unclear = True\n",
+        "            if session.version > 1:\n                raise Stale from None\n            is_unclear = True\n",
+    ),
+    _words(
+        "own success taken for a rival's",
+        "P5",
+        settle.settle,
+        "if is_unclear and await",
+        "if is_unclear and session.version == 1 and await",
+    ),
+    _words(
+        "lost connection taken for success",
+        "P10",
+        settle.settle,
+        "            is_unclear = True\n",
+        "            break\n",
+    ),
+    _words(
+        "no look at the version",
+        "P3",
+        MemoryBooks.write,
+        "if session.version != (before.version if before else 0) + 1:",
+        "if before is None and session.version != 1:",
+    ),
+    _words(
+        "loser of a race overwrites the winner",
+        "P4",
+        drive.apply,
+        "            current = await world.store.find_session(session.project, session.id)\n",
+        "            found = await world.store.find_session(session.project, session.id)\n"
+        "            again = replace(change.session, version=found.version + 1)\n"
+        "            return (await settle(world, replace(change, session=again))).session\n",
+    ),
+    _words(
+        "key remembered in a commit of its own",
+        "P5",
+        settle.settle_call,
+        "claim=call.claim)\n    done = await settle(world, noted, answer_version=call.api_version)\n",
+        "claim=None)\n    done = await settle(world, noted, answer_version=call.api_version)\n"
+        "    if call.claim is not None:\n"
+        "        await world.clock.sleep(0.01)\n"
+        "        world.store.books.remember(call.claim, change.session)\n",
+    ),
+    _words(
+        "transfers forgotten",
+        "P8",
+        hearing._hear_undoable,
+        "            draft.post(after)\n",
+        "",
+    ),
+    _words(
+        "hold released twice in the ledger",
+        "P8",
+        hearing._hear_reversal,
+        "if not draft.session.is_undone(target.id):",
+        "if target.references is not None:",
+    ),
+    _words(
+        "event announced after the commit",
+        "P9",
+        settle.settle,
+        "            await world.store.commit(change)\n",
+        "            await world.store.commit(replace(change, events=()))\n"
+        "            await world.clock.sleep(0.01)\n"
+        "            world.store.books._announce(change, (session.project, session.id))\n",
+    ),
+    _words(
+        "failed attempt taken for a receipt",
+        "P9",
+        webhook.is_delivered,
+        "return status is not None and",
+        "return status is None or",
+    ),
+    _words(
+        "events sent in any order",
+        "P9",
+        webhook.may_send,
+        "if order is WebhookOrder.NONE or",
+        "if order is not None or",
+    ),
+    _words(
+        "body rendered anew for each attempt",
+        "P9",
+        deliver.deliver,
+        "    posted = await",
+        "    from dataclasses import replace\n\n"
+        "    body = delivery.body + b' ' * delivery.attempts\n"
+        "    claimed = replace(claimed, delivery=replace(delivery, body=body))\n"
+        "    posted = await",
+    ),
+    _words(
+        "deadline overrules a decision",
+        "P4",
+        decision.expire,
+        "if payment.phase is Phase.AWAIT_CONFIRM and _is_over(payment.decision_deadline_at, now):",
+        "if payment.phase in (Phase.AWAIT_CONFIRM, Phase.CONFIRMED):",
+    ),
+    _words(
+        "refund without a limit",
+        "P3",
+        decision.refund,
+        "if amount_minor > left or left <= 0:",
+        "if amount_minor > payment.captured_minor:",
+    ),
+    _words(
+        "refused refund still counted",
+        "P2",
+        hearing._fail,
+        "refunded_minor=payment.refunded_minor - operation.amount_minor",
+        "refunded_minor=payment.refunded_minor",
+    ),
+    _words(
+        "partial approval taken for a whole one",
+        "P2",
+        outcome.outcome_of_code,
+        "        return PartlyApproved(response_code=code)\n",
+        "        return Approved(response_code=code)\n",
+    ),
+    _words(
+        "hold not released after a refused capture",
+        "P2",
+        hearing._hear_capture,
+        "        draft.plan(Kind.REVERSAL, payment, charge.amount_minor, target=charge)\n",
+        "",
+    ),
+    _words(
+        "reversal not repeated",
+        "P13",
+        hearing._schedule,
+        "next_attempt_at=draft.now + gap",
+        "next_attempt_at=None",
+    ),
+    _words(
+        "nobody is told what stays unclear",
+        "P13",
+        hearing.give_to_person,
+        "    if not overdue:\n",
+        "    if overdue or not overdue:\n",
+    ),
+    _words(
+        "session found by its id alone",
+        "P12",
+        MemoryStore.find_session,
+        "return self.books.sessions.get((project, session_id))",
+        "return next((one for (_, id), one in self.books.sessions.items() if id == session_id), None)",
+    ),
+    _words(
+        "security code kept after a lost race",
+        "P11",
+        start_payment.init_payment,
+        "except (Refusal, KeyTaken):",
+        "except Refusal:",
+    ),
+    _words(
+        "security code kept by a sleeper",
+        "P11",
+        drive._send,
+        "if sealed_cvv is not None and (after is None",
+        "if sealed_cvv is None and (after is None",
+    ),
+    _words(
+        "security code kept after a cancel",
+        "P11",
+        decision.cancel,
+        "        draft.erase_cvv(payment.sealed_cvv)\n",
+        "",
+    ),
+)
