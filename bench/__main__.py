@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import platform
+import shutil
 import socket
 import statistics
 import sys
@@ -75,6 +76,9 @@ class Everything:
     async def __aexit__(self, *_: object) -> None:
         self.process.terminate()
         await self.process.wait()
+        data = self.home / "postgres"  # elsewhere when started as root
+        if data.exists():
+            shutil.rmtree(data.resolve())
 
     async def run(self, *arguments: str) -> str:
         """What a command prints."""

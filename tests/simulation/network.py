@@ -14,7 +14,8 @@ from tollhouse.acquirers.message import NoAnswer, NotSent, Request, Response
 if TYPE_CHECKING:
     from tests.simulation.world import Node, Simulation
 
-IN_FLIGHT_SECONDS = 60.0
+SLOW_SECONDS = (2, 4.5, 4.9, 8)
+LATE_SECONDS = (2, 14, 25, 40, 60)  # the last is the in-flight limit
 GARBAGE = Response(mti="", fields={})
 
 
@@ -29,7 +30,7 @@ class Link:
     async def exchange(self, request: Request, *, send_before: float) -> Response:
         """As `ports.Link` promises: nothing is awaited between the last look at the deadline and the bytes."""
         simulation = self._simulation
-        await Pause(simulation.random.uniform(2, 9) if simulation.chance("slow_link") else 0.005)
+        await Pause(simulation.random.choice(SLOW_SECONDS) if simulation.chance("slow_link") else 0.005)
         if simulation.chance("not_sent") or simulation.network.is_away():
             raise NotSent("connection refused")
         if simulation.scheduler.now > send_before:
@@ -79,7 +80,7 @@ class Network:
             return
         delay = simulation.random.uniform(0.02, 0.3)
         if simulation.chance("lands_late"):
-            delay = simulation.random.uniform(1, IN_FLIGHT_SECONDS - 0.1)
+            delay = simulation.random.choice(LATE_SECONDS) * simulation.random.uniform(0.97, 1)
         self.on_the_way[key] = self.on_the_way.get(key, 0) + 1
         self._later(delay, self._land, node, request)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
+from tests.simulation.weather import Weather
 from tollhouse import decision, draft, hearing, operation, outcome, webhook
 from tollhouse.flows import deliver, drive, settle, start_payment
 from tollhouse.operation import Heard, State
@@ -67,11 +68,12 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Saboteur:
-    """One planted bug, and the promise it breaks."""
+    """One planted bug, the promise it breaks, and the weather in which it shows soon (None: any)."""
 
     name: str
     promise: str
     lies: tuple[Words | Entry, ...]
+    weather: Weather | None = None
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -82,8 +84,21 @@ class Saboteur:
             yield
 
 
-def _words(name: str, promise: str, function: Callable[..., Any], old: str, new: str) -> Saboteur:
-    return Saboteur(name=name, promise=promise, lies=(Words(function=function, old=old, new=new),))
+def _words(
+    name: str,
+    promise: str,
+    function: Callable[..., Any],
+    old: str,
+    new: str,
+    weather: Weather | None = None,
+) -> Saboteur:
+    return Saboteur(name=name, promise=promise, lies=(Words(function=function, old=old, new=new),), weather=weather)
+
+
+SLEEPY = Weather(stop=0.02, commit_lost=0.05)
+ALMOST_TOO_LATE = Weather(slow_link=0.6, lands_late=0.6, answer_lost=0.2)
+WRONG_CLOCKS = Weather(clock_jump=0.02, answer_late=0.1)
+LATE_ANSWERS = Weather(lands_late=0.4, answer_late=0.6, stop=0.005)
 
 
 SABOTEURS = (
@@ -108,6 +123,7 @@ SABOTEURS = (
         drive._send,
         "send_before=began + SEND_SECONDS_MAX",
         'send_before=float("inf")',
+        SLEEPY,
     ),
     Saboteur(
         name="silence concluded while another process waits",
@@ -121,6 +137,7 @@ SABOTEURS = (
                 "            case None:",
             ),
         ),
+        weather=WRONG_CLOCKS,
     ),
     _words(
         "lease dropped while an answer is awaited",
@@ -128,6 +145,7 @@ SABOTEURS = (
         draft.Draft.change,
         "self._leaves or due_now or awaited",
         "self._leaves or due_now",
+        WRONG_CLOCKS,
     ),
     _words(
         "no answer taken for a decline",
@@ -152,6 +170,7 @@ SABOTEURS = (
         hearing._left_late_enough,
         "timedelta(seconds=SEND_SECONDS_MAX)",
         "timedelta(seconds=0)",
+        ALMOST_TOO_LATE,
     ),
     _words(
         "unknown to the acquirer, by the time of the hearing",
@@ -159,6 +178,7 @@ SABOTEURS = (
         hearing._hear_reversal,
         "not _left_late_enough(operation, target, limits)",
         "is_in_flight(target, draft.now, limits)",
+        LATE_ANSWERS,
     ),
     _words(
         "late approval ignored",
@@ -348,6 +368,7 @@ SABOTEURS = (
         drive._send,
         "if sealed_cvv is not None and (after is None",
         "if sealed_cvv is None and (after is None",
+        Weather(stop=0.02),
     ),
     _words(
         "security code kept after a cancel",

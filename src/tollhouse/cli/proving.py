@@ -57,12 +57,12 @@ class Books:
         try:
             answer = await self.caller.get(url)
             if answer.status != 200:
-                raise BooksUnusable(f"{url} answers with status {answer.status}")
+                raise BooksUnusable(f"{self.url} answers with status {answer.status}")
             found = msgspec.json.decode(answer.body, type=_Books).operations
         except Unreachable as problem:
-            raise BooksUnusable(f"{url}: {problem}") from None
+            raise BooksUnusable(f"{self.url}: {problem}") from None
         except msgspec.MsgspecError as problem:
-            raise BooksUnusable(f"{url} does not show an acquirer's books ({problem})") from None
+            raise BooksUnusable(f"{self.url} does not show an acquirer's books ({problem})") from None
         return {entry.rrn: entry for entry in found if entry.kind != "reversal"}
 
 
