@@ -66,8 +66,9 @@ sim: $(VENV)/.installed-dev ## Simulate worlds full of failures: N=1000 of them,
 	@exec $(PY) -m tests.simulation.run $(if $(SEED),--seed $(SEED),--n $(N)) $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.installed-dev ## Measure complete payments on this machine; writes bench/results/latest.json
-	@exec $(PY) -m bench $(ARGS)
+bench: $(VENV)/.installed-dev ## Measure complete payments on this machine; writes bench/results/latest.json and the README's figures
+	@$(PY) -m bench $(ARGS)
+	@$(PY) -m tests.docs.figures
 
 .PHONY: docs
 docs: $(VENV)/.installed-dev ## Run every example of the README and the documents

@@ -97,7 +97,7 @@ def _words(
 
 SLEEPY = Weather(stop=0.02, commit_lost=0.05)
 ALMOST_TOO_LATE = Weather(slow_link=0.6, lands_late=0.6, answer_lost=0.2)
-WRONG_CLOCKS = Weather(clock_jump=0.02, answer_late=0.1)
+WRONG_CLOCKS = Weather(clock_jump=0.05, slow_link=0.4)
 LATE_ANSWERS = Weather(lands_late=0.4, answer_late=0.6, stop=0.005)
 
 
@@ -164,13 +164,22 @@ SABOTEURS = (
         "    return not is_in_flight(",
         "    return True or is_in_flight(",
     ),
-    _words(
-        "unknown to the acquirer, asked before the last moment of sending",
-        "P6",
-        hearing._left_late_enough,
-        "timedelta(seconds=SEND_SECONDS_MAX)",
-        "timedelta(seconds=0)",
-        ALMOST_TOO_LATE,
+    Saboteur(
+        name="unknown to the acquirer, asked before the last moment of sending",
+        promise="P6",
+        lies=(
+            Words(
+                function=hearing._left_late_enough,
+                old="timedelta(seconds=SEND_SECONDS_MAX)",
+                new="timedelta(seconds=0)",
+            ),
+            Words(
+                function=hearing._reverse_anew,
+                old="seconds=SEND_SECONDS_MAX + limits",
+                new="seconds=limits",
+            ),
+        ),
+        weather=ALMOST_TOO_LATE,
     ),
     _words(
         "unknown to the acquirer, by the time of the hearing",
