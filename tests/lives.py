@@ -165,5 +165,3 @@ def _messages(operation: Operation, heard: str) -> list[Note]:
 
 def _message(kind: str, operation: Operation, mti: str, fields: dict[str, str]) -> Note:
     return Note(kind=kind, data={"operation": operation.id, "mti": mti, "fields": fields})
-
-

@@ -195,7 +195,12 @@ def test_faults_on_one_line_do_not_disturb_payments_beside_them(system: System, 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(confirm, dict.fromkeys(mixed)))
     assert [shop.finished(session_id)["status"] for session_id in sound] == ["accepted"] * 30
-    assert [shop.finished(session_id)["status"] for session_id in faulty] == ["cancelled", "cancelled", "accepted", "cancelled"] * 3
+    assert [shop.finished(session_id)["status"] for session_id in faulty] == [
+        "cancelled",
+        "cancelled",
+        "accepted",
+        "cancelled",
+    ] * 3
 
 
 def test_books_are_equal_in_the_end(system: System, shop: Merchant, inn: Merchant) -> None:

@@ -49,9 +49,7 @@ def assert_ended(merchant: Merchant, *sessions: str, types: set[str] | None = No
         ends.append(session.get("error", {}).get("code") or session["status"])
         last = "payment_refunded" if payment_of(session)["refunds"] else "payment_finished"
         merchant.receiver.wait_for(session_id, last, seconds=SECONDS_MAX)
-        sequences = [
-            one.content["sequence"] for one in merchant.receiver.of(session_id) if one.reaction is Reaction.OK
-        ]
+        sequences = [one.content["sequence"] for one in merchant.receiver.of(session_id) if one.reaction is Reaction.OK]
         assert sorted(set(sequences)) == list(range(1, max(sequences) + 1))
         assert [number for at, number in enumerate(sequences) if number not in sequences[:at]] == sorted(set(sequences))
     books.assert_sound(merchant.system, seconds=SECONDS_MAX)
@@ -115,19 +113,19 @@ def test_worker_dies_between_repetitions(own: System, shop: Merchant, inn: Merch
 def merchants_at_work(shop: Merchant, count: int) -> Iterator[list[str]]:
     """So many merchants who pay without pause, and repeat a call that got no answer, with the same key."""
     acknowledged: list[str] = []
-    stop = threading.Event()
+    stop, gives_up = threading.Event(), threading.Event()
     problems: list[BaseException] = []
 
     def insist(call: Callable[[], Answer]) -> Answer:
         while True:
             try:
                 answer = call()
-            except OSError:
-                stop.wait(0.1)
-                continue
-            if answer.status < 500 and answer.status != 409:
-                return answer
-            stop.wait(0.1)
+                if answer.status < 500 and answer.status != 409:
+                    return answer
+            except OSError as problem:
+                assert not gives_up.is_set(), problem
+            assert not gives_up.is_set(), "the last call never got an answer"
+            gives_up.wait(0.1)
 
     def work(name: int) -> None:
         try:
@@ -150,6 +148,9 @@ def merchants_at_work(shop: Merchant, count: int) -> Iterator[list[str]]:
         yield acknowledged
     finally:
         stop.set()
+        for thread in threads:
+            thread.join(SECONDS_MAX)
+        gives_up.set()
         for thread in threads:
             thread.join()
     assert problems == []

@@ -240,7 +240,10 @@ def test_decision_stands_and_the_contrary_one_is_told_so(shop: Merchant) -> None
     paid, cancelled = shop.pay(), shop.prepare()
     shop.call("cancel", {"session_id": cancelled})
     shop.finished(cancelled)
-    for session_id, same, contrary, word in ((paid, "confirm", "cancel", "confirmed"), (cancelled, "cancel", "confirm", "cancelled")):
+    for session_id, same, contrary, word in (
+        (paid, "confirm", "cancel", "confirmed"),
+        (cancelled, "cancel", "confirm", "cancelled"),
+    ):
         before = shop.status(session_id)
         assert shop.call(same, {"session_id": session_id}).session == before
         refused = shop.call(contrary, {"session_id": session_id})

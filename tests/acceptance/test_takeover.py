@@ -42,9 +42,7 @@ def ends_of(shop: Merchant, *sessions: str) -> list[str]:
     return found
 
 
-def test_second_node_finishes_what_the_first_began(
-    own: System, new_merchant: NewMerchant, second_port: int
-) -> None:
+def test_second_node_finishes_what_the_first_began(own: System, new_merchant: NewMerchant, second_port: int) -> None:
     """The first gateway and its worker die and stay dead: the second node carries on all they had begun."""
     shop = new_merchant(own)
     created = str(shop.call("create", shop.body()).session["id"])

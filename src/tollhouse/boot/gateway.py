@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import resource
 import signal
 import socket
 import time
@@ -71,19 +70,12 @@ class FreshProjects:
 
 def serve(config: Config) -> None:
     """Answer merchants until SIGTERM or SIGINT. Raises `SchemaNotCurrent`, `DatabaseUnreachable`, `KeysRefused`."""
-    _forbid_core_dumps()
     uvloop.run(_serve(config))
 
 
 def work(config: Config) -> None:
     """Deliver, recover and expire until SIGTERM or SIGINT. Raises as `serve`."""
-    _forbid_core_dumps()
     uvloop.run(_work(config))
-
-
-def _forbid_core_dumps() -> None:
-    """A core file would hold keys, and card data on its way through."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 async def _serve(config: Config) -> None:

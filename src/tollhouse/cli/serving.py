@@ -7,6 +7,7 @@ from dataclasses import replace
 import click
 
 from tollhouse.boot.config import Config
+from tollhouse.boot.cores import forbid_core_dumps
 from tollhouse.boot.logs import set_up_logs
 from tollhouse.cli.failure import Failure
 from tollhouse.cli.settings import with_config
@@ -30,6 +31,7 @@ def _with_database(config: Config) -> Config:
 @with_config()
 def serve(config: Config) -> None:
     """Run the gateway alone, against a database whose schema is current."""
+    forbid_core_dumps()
     set_up_logs(config.log_level, config.log_format)
     from tollhouse.boot.gateway import serve as run
 
@@ -42,6 +44,7 @@ def serve(config: Config) -> None:
 @with_config()
 def work(config: Config) -> None:
     """Run the workers alone: webhooks, timers, recovery of what is unfinished."""
+    forbid_core_dumps()
     set_up_logs(config.log_level, config.log_format)
     from tollhouse.boot.gateway import work as run
 
@@ -52,6 +55,7 @@ def work(config: Config) -> None:
 @with_config("home", "host", "sandbox_port", "acquirer_port", "answer_limit_seconds", "log_level", "log_format")
 def sandbox(config: Config) -> None:
     """Run the sandbox alone: an acquirer that misbehaves on request, with books of its own."""
+    forbid_core_dumps()
     set_up_logs(config.log_level, config.log_format)
     import uvloop
 
