@@ -18,11 +18,12 @@ from typing import Any
 from tests.bank import Bank
 from tollhouse.acquirers import ACQUIRERS
 from tollhouse.acquirers.message import NoAnswer, NotSent, Request, Response
+from tollhouse.api.wire.answers import JsonWire
 from tollhouse.card import CVV, CardDetails, KeptCard, brand_of
 from tollhouse.event import Event
 from tollhouse.merchant import CaptureMode, Project, Settings
 from tollhouse.operation import Limits, References
-from tollhouse.ports import ClaimedDelivery, Posted, Wire, World
+from tollhouse.ports import ClaimedDelivery, Posted, World
 from tollhouse.session import PaymentSession
 from tollhouse.store.memory import MemoryBooks, MemoryStore
 
@@ -185,7 +186,7 @@ class ScriptedLink:
 
 
 class PlainWire:
-    """The least that a renderer must do; `tollhouse.api.wire` has the real one."""
+    """The least that a renderer must do, in bytes that are easy to read: give it as `wire=PlainWire()`."""
 
     def webhook_body(self, event: Event, api_version: int) -> bytes:
         """Type, id, sequence and the session's status."""
@@ -283,7 +284,7 @@ def memory_world(**overrides: Any) -> MemoryWorld:
         "clock": clock,
         "ids": CountedIds(),
         "naming": CountedNaming(),
-        "wire": wire(),
+        "wire": JsonWire(),
         "herald": FakeHerald(),
         "log": FakeLog(),
         "limits": Limits(),
@@ -294,8 +295,3 @@ def memory_world(**overrides: Any) -> MemoryWorld:
 def second_node(world: MemoryWorld, node: str = "n2") -> MemoryWorld:
     """The same world as another node sees it."""
     return replace(world, node=node, store=MemoryStore(world.books, node=node, clock=world.clock))
-
-
-def wire() -> Wire:
-    """The renderer that tests use by default."""
-    return PlainWire()

@@ -181,7 +181,7 @@ class Merchant:
         assert self.finished(session_id)["status"] == "accepted"
         return session_id
 
-    def finished(self, session_id: str, *, seconds: float = 30.0) -> dict[str, Any]:
+    def finished(self, session_id: str, *, seconds: float = 60.0) -> dict[str, Any]:
         """The session as its `payment_finished` shows it."""
         return self.receiver.wait_for(session_id, "payment_finished", seconds=seconds)[0].session
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from standardwebhooks import Webhook as StandardWebhook
 from standardwebhooks import WebhookVerificationError
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 IDLE_SECONDS_MAX = 20.0
 
 

@@ -21,7 +21,7 @@ from tollhouse.store.embedded import running_dsn
 
 PROGRAM = str(Path(sys.executable).with_name("tollhouse"))
 START_SECONDS_MAX = STOP_SECONDS_MAX = 90.0
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.05
 PARTS = {"gateway": "tollhouse.cli serve", "work": "tollhouse.cli work", "sandbox": "tollhouse.cli sandbox"}
 

@@ -14,9 +14,10 @@ from tests.simulation.network import Link, Network
 from tests.simulation.receivers import Herald, Receivers
 from tests.simulation.scheduler import Box, House, Pause, Scheduler, Task
 from tests.simulation.weather import Weather
-from tests.worlds import START, CountedIds, CountedNaming, FakeLog, FakeVault, PlainWire
+from tests.worlds import START, CountedIds, CountedNaming, FakeLog, FakeVault
 from tollhouse.acquirers import ACQUIRERS
 from tollhouse.acquirers.message import Response
+from tollhouse.api.wire.answers import JsonWire
 from tollhouse.card import CVV, CardDetails, KeptCard
 from tollhouse.change import Change
 from tollhouse.flows.deliver import deliver
@@ -237,7 +238,7 @@ class Simulation:
         self.ids = CountedIds()
         self.message_numbers = count(1)
         self.vault = Vault()
-        self.wire = PlainWire()
+        self.wire = JsonWire()
         self.log = FakeLog()
         self.network = Network(self)
         self.receivers = Receivers(self)

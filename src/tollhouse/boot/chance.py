@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import time
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 
 from tollhouse.operation import References
 
-ID_RANDOM_DIGITS = 7
+ID_RANDOM_DIGITS, ID_NOISE_BYTES = 7, 6
 BASE36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 RRN_TIME_DIGITS, RRN_NODE_DIGITS, RRN_COUNT_DIGITS = 8, 2, 2
 STAN_MAX = 999_999
@@ -35,13 +36,21 @@ class RandomIds:
 
     def __init__(self) -> None:
         self._last = 0
+        self._noise = b""
 
     def new(self, prefix: str) -> str:
         """A prefix, an underscore and 20 digits."""
         scale = 10**ID_RANDOM_DIGITS
-        number = time.time_ns() // 1_000_000 * scale + secrets.randbelow(scale)
+        number = time.time_ns() // 1_000_000 * scale + int.from_bytes(self._some_noise(), "big") % scale
         self._last = max(number, self._last + 1)
         return f"{prefix}_{self._last:020d}"
+
+    def _some_noise(self) -> bytes:
+        """A few random bytes; fetched many at a time, since asking the system costs more than using the answer."""
+        if len(self._noise) < ID_NOISE_BYTES:
+            self._noise = os.urandom(ID_NOISE_BYTES * 256)
+        taken, self._noise = self._noise[:ID_NOISE_BYTES], self._noise[ID_NOISE_BYTES:]
+        return taken
 
 
 class NodeNaming:

@@ -1,0 +1,70 @@
+"""Ids, references and terminals of the real world."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from tollhouse.boot.chance import NodeNaming, RandomIds, base36, new_node, new_terminals
+
+
+def test_ids_have_twenty_digits_and_grow() -> None:
+    """Their shape is that of the API, and later ones sort after earlier ones."""
+    ids = RandomIds()
+    made = [ids.new("pm") for _ in range(5000)]
+    assert all(re.fullmatch(r"pm_[0-9]{20}", id) for id in made)
+    assert made == sorted(set(made))
+
+
+def test_two_processes_make_different_ids() -> None:
+    """Chance tells apart what the clock does not."""
+    one, other = RandomIds(), RandomIds()
+    assert not {one.new("ps") for _ in range(1000)} & {other.new("ps") for _ in range(1000)}
+
+
+def test_references_are_never_used_twice() -> None:
+    """A node that sends within one millisecond still names every message differently."""
+    naming = NodeNaming(new_terminals())
+    now = datetime(2026, 3, 2, tzinfo=UTC)
+    made = [naming.new(now) for _ in range(1200)]
+    assert all(re.fullmatch(r"[0-9A-Z]{12}", one.rrn) for one in made)
+    assert len({one.rrn for one in made}) == len({one.stan for one in made}) == len(made)
+
+
+def test_stans_go_round() -> None:
+    """Six digits from 000001 to 999999, and then from the beginning."""
+    naming = NodeNaming(["T0000001"])
+    now = datetime(2026, 3, 2, tzinfo=UTC)
+    first = naming.new(now).stan
+    stans = [naming.new(now).stan for _ in range(999_999)]
+    assert stans[-1] == first
+    assert min(stans) == "000001"
+    assert max(stans) == "999999"
+
+
+def test_references_of_different_instants_differ() -> None:
+    """The time is part of the RRN."""
+    naming = NodeNaming(["T0000001"])
+    now = datetime(2026, 3, 2, tzinfo=UTC)
+    rrns = [naming.new(now + timedelta(milliseconds=step)).rrn[:8] for step in range(1000)]
+    assert rrns == sorted(set(rrns))
+
+
+def test_a_message_is_dated_to_the_second() -> None:
+    """Field 7 holds no fractions, and answers are matched on it."""
+    now = datetime(2026, 3, 2, 9, 15, 0, 204511, tzinfo=UTC)
+    assert NodeNaming(["T0000001"]).new(now).transmitted_at == now.replace(microsecond=0)
+
+
+def test_terminals_and_nodes_have_names_of_their_own() -> None:
+    """Eight characters a terminal, several to a node, none shared."""
+    terminals = [terminal for _ in range(50) for terminal in new_terminals()]
+    assert {len(terminal) for terminal in terminals} == {8}
+    assert len(set(terminals)) == len(terminals)
+    assert new_node() != new_node()
+
+
+def test_base36_keeps_the_last_digits() -> None:
+    """A number that is too long loses its first digits."""
+    assert base36(35, 2) == "0Z"
+    assert base36(36**2 + 1, 2) == "01"
