@@ -5,20 +5,20 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from tollhouse.boot.chance import NodeNaming, RandomIds, base36, new_node, new_terminals
+from tollhouse.boot.chance import NodeNaming, NodeIds, base36, new_node, new_terminals
 
 
 def test_ids_have_twenty_digits_and_grow() -> None:
     """Their shape is that of the API, and later ones sort after earlier ones."""
-    ids = RandomIds()
+    ids = NodeIds()
     made = [ids.new("pm") for _ in range(5000)]
     assert all(re.fullmatch(r"pm_[0-9]{20}", id) for id in made)
     assert made == sorted(set(made))
 
 
 def test_two_processes_make_different_ids() -> None:
-    """Chance tells apart what the clock does not."""
-    one, other = RandomIds(), RandomIds()
+    """A number of their own, or else their counts, tell apart what the clock does not."""
+    one, other = NodeIds(), NodeIds()
     assert not {one.new("ps") for _ in range(1000)} & {other.new("ps") for _ in range(1000)}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import time
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from datetime import UTC, datetime
 
 from tollhouse.operation import References
 
-ID_RANDOM_DIGITS, ID_NOISE_BYTES = 7, 6
+ID_NODE_DIGITS, ID_COUNT_DIGITS = 3, 4
 BASE36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 RRN_TIME_DIGITS, RRN_NODE_DIGITS, RRN_COUNT_DIGITS = 8, 2, 2
 STAN_MAX = 999_999
@@ -31,26 +30,21 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
-class RandomIds:
-    """Ids of 20 digits: milliseconds, then random digits, always growing within a process."""
+class NodeIds:
+    """Ids of 20 digits: milliseconds, a number of this process, a count; always growing within the process."""
 
     def __init__(self) -> None:
         self._last = 0
-        self._noise = b""
+        self._node_part = secrets.randbelow(10**ID_NODE_DIGITS) * 10**ID_COUNT_DIGITS
+        self._count = secrets.randbelow(10**ID_COUNT_DIGITS)
 
     def new(self, prefix: str) -> str:
         """A prefix, an underscore and 20 digits."""
-        scale = 10**ID_RANDOM_DIGITS
-        number = time.time_ns() // 1_000_000 * scale + int.from_bytes(self._some_noise(), "big") % scale
+        self._count = (self._count + 1) % 10**ID_COUNT_DIGITS
+        milliseconds = time.time_ns() // 1_000_000
+        number = milliseconds * 10 ** (ID_NODE_DIGITS + ID_COUNT_DIGITS) + self._node_part + self._count
         self._last = max(number, self._last + 1)
         return f"{prefix}_{self._last:020d}"
-
-    def _some_noise(self) -> bytes:
-        """A few random bytes; fetched many at a time, since asking the system costs more than using the answer."""
-        if len(self._noise) < ID_NOISE_BYTES:
-            self._noise = os.urandom(ID_NOISE_BYTES * 256)
-        taken, self._noise = self._noise[:ID_NOISE_BYTES], self._noise[ID_NOISE_BYTES:]
-        return taken
 
 
 class NodeNaming:

@@ -12,7 +12,7 @@ import structlog
 from tollhouse.acquirers import ACQUIRERS
 from tollhouse.acquirers.message import Response
 from tollhouse.api.wire import JsonWire
-from tollhouse.boot.chance import NodeNaming, RandomIds, SystemClock, new_node, new_terminals
+from tollhouse.boot.chance import NodeNaming, NodeIds, SystemClock, new_node, new_terminals
 from tollhouse.boot.config import Config
 from tollhouse.boot.herald import WebhookHerald
 from tollhouse.flows.hear import hear_late
@@ -80,7 +80,7 @@ async def open_node(config: Config, *, polls: bool) -> AsyncIterator[Node]:
         acquirers=ACQUIRERS,
         links={SANDBOX: link},
         clock=SystemClock(),
-        ids=RandomIds(),
+        ids=NodeIds(),
         naming=NodeNaming(terminals),
         wire=JsonWire(),
         herald=herald,
