@@ -28,8 +28,9 @@ def book(system: System, **parameters: object) -> list[dict[str, Any]]:
 
 
 def of_session(system: System, session_id: str) -> list[dict[str, Any]]:
-    """What the sandbox has booked for a session, reversals left out."""
-    rrns = system.rows(f"select rrn from operation where session_id = '{session_id}' and kind <> 'reversal'")
+    """What the sandbox has booked for a session, reversals left out, oldest first."""
+    ours = f"select rrn from operation where session_id = '{session_id}' and kind <> 'reversal'"
+    rrns = system.rows(f"{ours} order by planned_at, id")
     return [one for (rrn,) in rrns if rrn for one in book(system, rrn=rrn) if one["kind"] != "reversal"]
 
 

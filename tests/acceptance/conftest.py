@@ -12,9 +12,9 @@ from tests.acceptance.system import System
 
 LOG_CHARACTERS_SHOWN = 6000
 # Longer than the sandbox's slow answer (2 s), short enough to wait for what is never answered.
-SHARED_LIMITS = {"answer_limit_seconds": 3, "in_flight_limit_seconds": 5}
-# As short as crashes allow: what a dead process held is taken over when its lease ends, limit + 10 s later.
-SHORT_LIMITS = {"answer_limit_seconds": 1, "in_flight_limit_seconds": 3}
+SHARED_LIMITS = {"answer_limit_seconds": 4, "in_flight_limit_seconds": 6}
+# Shorter than the sandbox's slow answer. What a dead process held is taken over when its lease ends, 10 s after that.
+SHORT_LIMITS = {"answer_limit_seconds": 1.8, "in_flight_limit_seconds": 3}
 
 NewSystem = Callable[..., System]
 NewMerchant = Callable[..., Merchant]

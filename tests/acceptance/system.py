@@ -122,7 +122,8 @@ class System:
 
         until(is_told, "the system is ready", seconds=START_SECONDS_MAX)
         gateway, books = re.search(r"Gateway +(\S+)", self.printed()), re.search(r"books +(\S+)", self.printed())
-        assert gateway and books, self.printed()
+        assert gateway, self.printed()
+        assert books, self.printed()
         self.url, self.books_url = gateway[1], books[1]
 
     def printed(self) -> str:

@@ -49,7 +49,7 @@ def test_pay_plays_the_merchant(
 
 
 def test_pay_tells_the_whole_conversation(system: System) -> None:
-    """Without `--json` each call, each webhook with its signatures, and the result can be read; no colours in a pipe."""
+    """Without `--json` each call, each webhook with its signatures, and the result are told, without colours."""
     printed = system.run("pay", "--refund", "5").stdout
     words = ["init/payment", "ready_to_confirm", "confirm", "payment_finished", "refund", "payment_refunded"]
     places = [printed.find(word) for word in words]

@@ -1,4 +1,4 @@
-"""The main job of a merchant: a one-time card payment with open card details, from the first call to the last refund."""
+"""The main job of a merchant: a one-time card payment with open card details, from first call to last refund."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -70,25 +71,24 @@ def test_second_node_finishes_what_the_first_began(own: System, new_merchant: Ne
 def test_both_nodes_may_be_called(own: System, new_merchant: NewMerchant, second_port: int) -> None:
     """Calls of one session go to either node; one key sent to both at once makes one payment."""
     shop = new_merchant(own)
+    nodes = [shop, _on(shop, second_port)]
+
+    def init(at: int, node: Merchant) -> tuple[int, str | None]:
+        answer = node.call("init/payment", shop.body(minor=500 + at), key=f"order-{at}")
+        known = answer.headers.get("x-tollhouse-idempotent-session")
+        return answer.status, answer.session["id"] if answer.status == 200 else known
+
     sessions = []
     for at in range(6):
-        body = shop.body(minor=500 + at)
-
-        def init(port: int, body: dict[str, object] = body, at: int = at) -> tuple[int, str | None]:
-            answer = shop_on[port].call("init/payment", body, key=f"order-{at}")
-            known = answer.headers.get("x-tollhouse-idempotent-session")
-            return answer.status, answer.session["id"] if answer.status == 200 else known
-
-        shop_on = {own.port: shop, second_port: _on(shop, second_port)}
         with ThreadPoolExecutor(4) as threads:
-            answers = list(threads.map(init, [own.port, second_port, own.port, second_port]))
+            answers = list(threads.map(partial(init, at), nodes * 2))
         assert [status for status, _ in answers].count(200) == 1
         named = {session_id for _, session_id in answers if session_id is not None}
         assert len(named) == 1
         sessions += named
     for at, session_id in enumerate(sessions):
         shop.receiver.wait_for(session_id, "ready_to_confirm")
-        shop_on[second_port if at % 2 else own.port].confirm(session_id)
+        assert nodes[at % 2].confirm(session_id).status == 200
     assert ends_of(shop, *sessions) == ["accepted"] * 6
     books.assert_sound(own)
 

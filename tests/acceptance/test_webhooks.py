@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -121,7 +122,7 @@ def test_live_projects_never_post_to_this_machine(system: System, new_merchant: 
         session_id = inside.init()
         session = inside.wait_until_final(session_id)
         assert (session["status"], session["error"]["code"]) == ("cancelled", "routing_internal_error")
-        attempts = until(lambda: _attempts(system, session_id), "the delivery was tried")
+        attempts = until(partial(_attempts, system, session_id), "the delivery was tried")
         assert [attempt["status"] for attempt in attempts] == [None]
         assert "not allowed" in str(attempts[0]["error"])
     assert inside.receiver.webhooks == []

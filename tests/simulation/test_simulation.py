@@ -28,15 +28,16 @@ SEEDS_PER_TEST = 50
 CAUGHT_WITHIN = 400
 ROOT = Path(__file__).parents[2]
 
-# Seeds that once found a flaw of ours, in the weather they found it in (None: that of the seed).
-REGRESSIONS: dict[str, tuple[int, Weather | None]] = {
-    "an old 'never heard of it' was believed because it was heard late": (12, LATE_ANSWERS),
-    "'never heard of it' was believed while the last moment of sending still counted": (22, ALMOST_TOO_LATE),
-    "an approval repeated after the release of its hold was ignored": (45, None),
-    "a second void wanted to release the hold in the ledger once more": (32, None),
-    "the security code of a call that lost the race for its key was kept": (13, None),
-    "the security code of a process that slept over its deadline was kept": (6, Weather(stop=0.02)),
-    "a process with a wrong clock concluded silence while another was about to send": (3, WRONG_CLOCKS),
+# Flaws that the simulation found in the house itself, as the saboteur that brings each back, and a seed that shows it.
+REGRESSIONS: dict[str, int] = {
+    "unknown to the acquirer, by the time of the hearing": 12,
+    "unknown to the acquirer, asked before the last moment of sending": 22,
+    "late approval after a release ignored": 45,
+    "hold released twice in the ledger": 32,
+    "security code kept after a lost race": 13,
+    "security code kept by a sleeper": 6,
+    "silence concluded while another process waits": 3,
+    "lease dropped while an answer is awaited": 3,
 }
 
 
@@ -57,9 +58,13 @@ def test_one_kind_of_weather(weather: Weather) -> None:
 
 @pytest.mark.parametrize("name", REGRESSIONS)
 def test_regression(name: str) -> None:
-    """A world that once showed a flaw of ours stays sound."""
-    seed, weather = REGRESSIONS[name]
-    assert simulate(seed, weather).problem is None
+    """A world that once showed a flaw of ours shows it still when the flaw comes back, and is sound without it."""
+    (saboteur,) = [one for one in SABOTEURS if one.name == name]
+    seed = REGRESSIONS[name]
+    assert simulate(seed, saboteur.weather).problem is None
+    with saboteur.at_work():
+        problem = simulate(seed, saboteur.weather).problem
+    assert problem is not None, "the workload has changed: choose a seed that shows it, as test_saboteur_is_caught does"
 
 
 @pytest.mark.parametrize("saboteur", SABOTEURS, ids=[saboteur.name for saboteur in SABOTEURS])

@@ -106,7 +106,7 @@ def _object(name: str, schema: dict[str, Any]) -> str:
         )
         for member, of in schema.get("properties", {}).items()
     ]
-    about = escape(schema.get("description", ""))
+    about = _prose(schema.get("description", ""))
     return f"<h3 id='{_anchor(name)}'>{escape(name)}</h3><p>{about}</p>" + _table(("Member", "Type", "Expected"), rows)
 
 

@@ -81,6 +81,7 @@ def work(config: Config) -> None:
 async def _serve(config: Config) -> None:
     await check(config.database_url)
     log = structlog.get_logger()
+    stop = _stop_at_signals()
     async with open_node(config, polls=False) as node:
         projects = FreshProjects(node)
 
@@ -97,7 +98,7 @@ async def _serve(config: Config) -> None:
             is_ready=is_ready,
             version=version("tollhouse"),
         )
-        server = uvicorn.Server(
+        server = _Server(
             uvicorn.Config(
                 app,
                 http="httptools",
@@ -114,7 +115,24 @@ async def _serve(config: Config) -> None:
         )
         with _listening(config.host, config.port) as listener:
             log.info("gateway ready", url=config.public_url, node=node.world.node)
-            await server.serve(sockets=[listener])
+            await server.serve_until(stop, listener)
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to us: raised again, they would end the process before the node is closed in order."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def serve_until(self, stop: asyncio.Event, listener: socket.socket) -> None:
+        """Serve until it is asked to stop, then let the calls at work end."""
+        serving = asyncio.create_task(self.serve(sockets=[listener]))
+        asked = asyncio.create_task(stop.wait())
+        await asyncio.wait([serving, asked], return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        self.should_exit = True
+        await serving
 
 
 @contextlib.contextmanager
@@ -129,17 +147,14 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 async def _work(config: Config) -> None:
     await check(config.database_url)
     log = structlog.get_logger()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = _stop_at_signals()
     async with open_node(config, polls=True) as node:
         loops = [
             asyncio.create_task(recover_loop(node.world, node.tasks)),
             asyncio.create_task(_sweep_loop(node)),
         ]
         log.info("workers ready", node=node.world.node)
-        stopped = asyncio.create_task(_until(stop))
+        stopped = asyncio.create_task(stop.wait())
         done, running = await asyncio.wait([stopped, *loops], return_when=asyncio.FIRST_COMPLETED)
         for task in running:
             task.cancel()
@@ -148,14 +163,22 @@ async def _work(config: Config) -> None:
             task.result()  # a loop that ended by itself is a bug: let it be seen
 
 
-async def _until(stop: asyncio.Event) -> None:
-    await stop.wait()
+def _stop_at_signals() -> asyncio.Event:
+    """Set at the first signal to end; later ones change nothing."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
 
 
 async def _sweep_loop(node: Node) -> None:
     """Erase keys of security codes that no row names any more, such as those a crash left behind."""
     while True:
-        erased = await node.vault.sweep_cvvs(node.store.live_cvv_slots)
+        try:
+            erased = await node.vault.sweep_cvvs(node.store.live_cvv_slots)
+        except StoreUnreachable as problem:
+            node.world.log.warning("security codes are swept later", why=str(problem))
+            erased = 0
         if erased:
             node.world.log.info("security codes erased", count=erased)
         await asyncio.sleep(SWEEP_SECONDS)

@@ -106,10 +106,11 @@ async def _running(node: Node, sender: WebhookSender, link: AcquirerLink) -> Asy
     try:
         yield
     finally:
-        await node.tasks.close(patience_seconds=CLOSE_SECONDS_MAX)
-        delivering.cancel()
+        delivering.cancel()  # or it would begin new sendings while the others are waited for
         await asyncio.gather(delivering, return_exceptions=True)
+        await node.tasks.close(patience_seconds=CLOSE_SECONDS_MAX)
         await link.close()
+        await node.tasks.close(patience_seconds=CLOSE_SECONDS_MAX)  # the last answers, which nobody waited for
         await sender.close()
         await node.vault.close()
         await node.store.close()

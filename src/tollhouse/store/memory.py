@@ -56,7 +56,7 @@ class MemoryBooks:
 
     projects: dict[str, Project] = field(default_factory=dict)
     sessions: dict[SessionKey, PaymentSession] = field(default_factory=dict)
-    changes: dict[str, SessionKey] = field(default_factory=dict)
+    changes: set[tuple[SessionKey, str]] = field(default_factory=set)
     keys: dict[tuple[str, str], UsedKey] = field(default_factory=dict)
     transfers: dict[str, tuple[SessionKey, Transfer]] = field(default_factory=dict)
     deliveries: dict[SessionKey, dict[str, Delivery]] = field(default_factory=dict)
@@ -87,7 +87,7 @@ class MemoryBooks:
             raise KeyTaken
         self._require(change, key)
         self._write_session(change, key)
-        self.changes[change.id] = key
+        self.changes.add((key, change.id))
         if change.claim is not None:
             self.remember(change.claim, session)
         for transfer in change.transfers:
@@ -145,7 +145,7 @@ class MemoryBooks:
         session = change.session
         if any(self.rrns.get(rrn, operation_id) != operation_id for operation_id, rrn in _named(session)):
             raise Stale
-        _refuse(change.id in self.changes, f"change {change.id} stands already")
+        _refuse((key, change.id) in self.changes, f"change {change.id} stands already")
         _require_listed(change, self.sessions.get(key))
         _require_payments(session)
         _require_operations(session)
@@ -246,7 +246,7 @@ class MemoryStore:
     async def find_change(self, project: str, session_id: str, change_id: str) -> bool:
         """Whether the change became true."""
         await self._pause("find_change")
-        return self.books.changes.get(change_id) == (project, session_id)
+        return ((project, session_id), change_id) in self.books.changes
 
     async def find_session(self, project: str, session_id: str) -> PaymentSession | None:
         """The session as last committed."""
@@ -326,7 +326,9 @@ class MemoryStore:
         await self._pause("finish_delivery")
         key = (delivery.project, delivery.session_id)
         known = self.books.deliveries[key][delivery.event_id]
-        self.books.histories[key].attempts.append((delivery.event_id, attempt))
+        attempts = self.books.histories[key].attempts
+        if all((id, one.number) != (delivery.event_id, attempt.number) for id, one in attempts):
+            attempts.append((delivery.event_id, attempt))
         owner, _ = self.books.delivery_leases.get(delivery.event_id, (None, None))
         if owner == self.node:
             del self.books.delivery_leases[delivery.event_id]

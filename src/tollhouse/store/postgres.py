@@ -32,11 +32,12 @@ REFUSED: dict[str, type[Exception]] = {"stale": Stale, "key_taken": KeyTaken}
 # What somebody else wrote first: to be read and decided again, a double reference with a new one.
 KEY_ROW = "idempotency_key_pkey"
 SAME_ROW = frozenset({"session_pkey", "history_pkey", "rrn_names_one_operation"})
+# The database is away, or cannot work for a reason that passes: nothing that a caller did.
 LOST = (
     asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
+    asyncpg.OperatorInterventionError,  # it starts, stops or crashes
+    asyncpg.InsufficientResourcesError,  # disk, memory or connections are used up
+    asyncpg.ReadOnlySQLTransactionError,  # a replica that is not yet promoted
     asyncpg.InterfaceError,
     OSError,
     TimeoutError,
@@ -230,7 +231,7 @@ class PostgresStore:
     async def _finish_group(self, finished: list[tuple[Any, Any]]) -> list[None]:
         made, standings = zip(*finished, strict=True)
         try:
-            await self._pool.execute(QUERIES["finish_deliveries"], list(made), list(standings))
+            await self._pool.execute(QUERIES["finish_deliveries"], list(made), list(standings), self._node)
         except LOST as lost:
             raise StoreUnreachable("attempts were not written down; they will be made again") from lost
         return [None] * len(finished)

@@ -9,7 +9,9 @@ from tollhouse.flows.recover import CLAIMS_MAX, claim, recover
 from tollhouse.ports import ClaimedDelivery, StoreUnreachable, World
 from tollhouse.worker.tasks import Tasks
 
-CONCURRENT_MAX = 200
+RECOVERING_MAX = 200
+# No more than the sender sends at once: what waited for a place there would outlive the lease of its delivery.
+SENDING_MAX = 100
 POLL_SECONDS = 1.0
 RECOVER_SECONDS = 0.5
 AWAY_SECONDS = 1.0
@@ -25,6 +27,7 @@ class Deliverer:
         self._told: set[tuple[str, str]] = set()
         self._wake = asyncio.Event()
         self._sending = 0
+        self._polled_at = 0.0
 
     def tell(self, project: str, session_id: str) -> None:
         """This session has something to announce."""
@@ -32,24 +35,26 @@ class Deliverer:
         self._wake.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. Whatever goes wrong is told and tried again: without this loop no webhook leaves."""
+        self._polled_at = _now()
         while True:
-            try:
-                await asyncio.wait_for(self._wake.wait(), POLL_SECONDS if self._polls else None)
-                sessions = list(self._told)
-            except TimeoutError:
-                sessions = None
-            room = CONCURRENT_MAX - self._sending
-            if room <= 0:
-                self._wake.clear()
-                continue
+            await self._wait()
+            room = SENDING_MAX - self._sending
             self._wake.clear()
+            if room <= 0:
+                await self._wake.wait()  # the next that ends says so
+                continue
+            is_poll = self._polls and _now() >= self._polled_at + POLL_SECONDS
+            sessions = None if is_poll else list(self._told)
+            if sessions == []:
+                continue
             self._told.clear()
             try:
                 claimed = await self._world.store.claim_deliveries(
                     self._world.clock.now(), sessions=sessions, limit=room
                 )
-            except StoreUnreachable:
+            except Exception as problem:  # noqa: BLE001 - see above
+                self._world.log.warning("webhooks are delayed", why=_why(problem))
                 self._told.update(sessions or ())
                 await asyncio.sleep(AWAY_SECONDS)
                 self._wake.set()
@@ -57,8 +62,19 @@ class Deliverer:
             for one in claimed:
                 self._sending += 1
                 self._tasks.start(self._send(one))
-            if len(claimed) == room and sessions is not None:
+            is_all = len(claimed) < room
+            if sessions is None:
+                self._polled_at = _now() if is_all else self._polled_at
+            elif not is_all:
                 self._told.update(sessions)
+
+    async def _wait(self) -> None:
+        """Until somebody tells of a session, or a poll is due: a busy node must not forget what nobody tells of."""
+        try:
+            seconds = max(0.0, self._polled_at + POLL_SECONDS - _now()) if self._polls else None
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        except TimeoutError:
+            return
 
     async def _send(self, claimed: ClaimedDelivery) -> None:
         try:
@@ -73,10 +89,19 @@ async def recover_loop(world: World, tasks: Tasks) -> None:
     while True:
         try:
             found = await claim(world)
-        except StoreUnreachable as problem:
-            world.log.warning("waiting for the database", why=str(problem))
+        except Exception as problem:  # noqa: BLE001 - without this loop nothing that was left behind goes on
+            world.log.warning("recovery is delayed", why=_why(problem))
             found = []
         for project, session_id in found:
             tasks.start(recover(world, project, session_id))
-        if len(found) < CLAIMS_MAX or len(tasks) > CONCURRENT_MAX:
+        if len(found) < CLAIMS_MAX or len(tasks) > RECOVERING_MAX:
             await asyncio.sleep(RECOVER_SECONDS)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _why(problem: Exception) -> str:
+    """What a failure may be called in a log: the text of what is not ours to know stays out."""
+    return str(problem) if isinstance(problem, StoreUnreachable) else type(problem).__name__

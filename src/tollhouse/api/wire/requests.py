@@ -25,6 +25,7 @@ from tollhouse.session import Offer
 METADATA_BYTES_MAX = 16 * 1024
 PAYMENT_METADATA_BYTES_MAX = 4 * 1024
 SUBMERCHANT_LENGTH_MAX = 255
+PHONE_DIGITS_MAX = 15  # E.164: what is longer reaches nobody
 NO_RETURN_URL = "dummy:/url"
 
 # Types of the API family that belong to products this version does not have.
@@ -276,8 +277,10 @@ def _require_no_card(details: Details) -> None:
     """Card numbers are taken where the vault gets them, and nowhere else (promise P11). Phone numbers are let be."""
     customer = details.customer or {}
     mails = [contact.get("email") for contact in customer.get("contacts", ())]
+    phones = [contact.get("phone", "") for contact in customer.get("contacts", ())]
+    not_phones = [phone for phone in phones if len(phone.removeprefix("+")) > PHONE_DIGITS_MAX]
     for path, value in (
-        ("customer", [customer.get("reference"), *mails]),
+        ("customer", [customer.get("reference"), *mails, *not_phones]),
         ("participant_details", details.participants),
         ("payment_options", details.options),
         ("metadata", details.metadata),

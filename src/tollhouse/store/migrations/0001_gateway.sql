@@ -306,11 +306,15 @@ create type delivery_standing as (
     signature text
 );
 
--- Writes down attempts of webhooks, and where each delivery stands after them.
-create function finish_deliveries(made delivery_attempt[], standings delivery_standing[]) returns void language sql as $$
+-- Writes down attempts of webhooks, and where each delivery stands after them. A node that slept over its lease takes
+-- nothing back: neither what another has done meanwhile nor the lease under which it does it.
+create function finish_deliveries(made delivery_attempt[], standings delivery_standing[], node text) returns void
+language sql as $$
     insert into delivery_attempt select * from unnest(made) on conflict do nothing;
     update event e set state = r.state, attempts = r.attempts, first_attempt_at = r.first_attempt_at,
-            next_attempt_at = r.next_attempt_at, signature = r.signature, lease_owner = null, lease_until = null
+            next_attempt_at = r.next_attempt_at, signature = r.signature, lease_owner = nullif(e.lease_owner, node),
+            lease_until = case when e.lease_owner = node then null else e.lease_until end
         from unnest(standings) r
-        where (e.project, e.id) = (r.project, r.id) and e.state <> 'delivered';
+        where (e.project, e.id) = (r.project, r.id) and e.state = 'waiting'
+            and (r.attempts > e.attempts or r.state = 'delivered');
 $$;

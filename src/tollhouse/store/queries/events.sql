@@ -21,7 +21,7 @@ returning e.project, e.id, e.session_id, e.type, e.sequence, e.body, e.attempts,
 
 -- name: finish_deliveries
 -- Write down attempts and where their deliveries stand.
-select finish_deliveries($1, $2)
+select finish_deliveries($1, $2, $3)
 
 -- name: resend_event
 -- Let an event go out again: same id and body, at once.
