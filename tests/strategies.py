@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import string
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
 from hypothesis import strategies as st
 
 from tollhouse.acquirers.iso8583.fields import SPEC
-from tollhouse.card import PAN, luhn_digit
+from tollhouse.card import PAN, Expiry, luhn_digit
 from tollhouse.money import AMOUNT_MINOR_MAX, CURRENCIES, Money
+from tollhouse.operation import Kind, Operation, References, State
+from tollhouse.outcome import Reason
+from tollhouse.payment import Decision, Details, HoldExpiry, PayingCard, Payment, Phase
+from tollhouse.session import Offer, PaymentSession
 
 DIGITS = string.digits
 ALPHANUMERICS = string.ascii_uppercase + string.digits
@@ -65,3 +72,159 @@ words = st.tuples(
     st.sampled_from((1, 16, 61, 300, 3_600, 15_000, 90_000, 400_000)),  # seconds that pass
 )
 walks = st.lists(words, max_size=40)
+
+# --- sessions: everything that books may hold, whether or not a rule would ever write it ------------------------------
+
+instants = st.datetimes(datetime(2001, 1, 1), datetime(2099, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+numbers = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+documents = st.recursive(
+    st.none() | st.booleans() | numbers | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+objects = st.none() | st.dictionaries(texts, documents, max_size=3)
+names = st.text(ALPHANUMERICS, min_size=1, max_size=12)
+sealed_cvvs = st.builds("{}.{}.{}".format, names, names, names)
+expiries = st.builds(Expiry, st.integers(2000, 2099), st.integers(1, 12))
+paying_cards = st.builds(
+    PayingCard, token=names, bin=_digits(6), last4=_digits(4), brand=st.none() | names, expiry=expiries
+)
+details = st.builds(
+    Details, customer=objects, participants=objects, options=objects, metadata=documents, unechoed=objects
+)
+offers = st.builds(
+    Offer,
+    money=st.none() | moneys,
+    card=st.none() | paying_cards,
+    sealed_cvv=st.none() | sealed_cvvs,
+    card_given_at=st.none() | instants,
+    details=details,
+)
+references = st.builds(
+    References,
+    rrn=st.text(ALPHANUMERICS, min_size=12, max_size=12),
+    stan=_digits(6),
+    terminal=st.text(ALPHANUMERICS, min_size=8, max_size=8),
+    transmitted_at=instants,
+)
+reasons = st.sampled_from(Reason)
+MAY_HAVE_CVV = (Phase.ROUTING, Phase.AWAIT_CONFIRM, Phase.CONFIRMED)
+
+
+@st.composite
+def payment_standings(draw: st.DrawFn, money: Money) -> dict[str, Any]:
+    """What of a payment may change, within what the books allow."""
+    phase = draw(st.sampled_from(Phase))
+    held_minor = draw(st.sampled_from((0, money.minor)))
+    captured_minor = draw(st.integers(0, held_minor))
+    return {
+        "phase": phase,
+        "sealed_cvv": draw(st.none() | sealed_cvvs) if phase in MAY_HAVE_CVV else None,
+        "decision": draw(st.none() | st.sampled_from(Decision)),
+        "held_minor": held_minor,
+        "captured_minor": captured_minor,
+        "refunded_minor": draw(st.integers(0, captured_minor)),
+        "rrn": draw(st.none() | names),
+        "approval_code": draw(st.none() | names),
+        "reason": draw(reasons if phase is Phase.FAILED else st.none() | reasons),
+        **{name: draw(st.none() | instants) for name in ("decision_deadline_at", "hold_deadline_at", "finished_at")},
+    }
+
+
+@st.composite
+def operation_standings(draw: st.DrawFn, is_live: bool) -> dict[str, Any]:
+    """What of an operation may change, within what the books allow."""
+    ended = (State.DECLINED, State.REVERSED)
+    state = draw(st.sampled_from(State if is_live else ended))
+    may_lack = state in (State.PLANNED, State.DECLINED)
+    return {
+        "state": state,
+        "references": draw(st.none() | references if may_lack else references),
+        "attempts": draw(st.integers(0, 2**31 - 1)),
+        "is_stuck": draw(st.booleans()),
+        "response_code": draw(st.none() | names),
+        "approval_code": draw(st.none() | names),
+        "reason": draw(st.none() | reasons),
+        **{
+            name: draw(st.none() | instants)
+            for name in ("submitted_at", "next_attempt_at", "unclear_since", "finished_at")
+        },
+    }
+
+
+@st.composite
+def sessions(draw: st.DrawFn) -> PaymentSession:
+    """A session with up to two payments and some operations of each, in the order in which books give them back."""
+    payments = [
+        Payment(
+            id=f"pm_{number}",
+            money=(money := draw(moneys)),
+            card=draw(paying_cards),
+            details=draw(details),
+            acquirer=draw(st.none() | names),
+            created_at=created_at,
+            is_two_stage=draw(st.booleans()),
+            shows_fees=draw(st.booleans()),
+            hold_seconds=draw(st.integers(0, 2**31 - 1)),
+            hold_expiry=draw(st.sampled_from(HoldExpiry)),
+            **draw(payment_standings(money)),
+        )
+        for number, created_at in enumerate(sorted(draw(st.lists(instants, max_size=2))))
+    ]
+    operations: list[Operation] = []
+    for planned_at in sorted(draw(st.lists(instants, max_size=5 if payments else 0))):
+        number = len(operations)
+        kind = draw(st.sampled_from(Kind) if operations else st.sampled_from((Kind.SALE, Kind.AUTHORIZATION)))
+        is_live = number == 0 or kind in (Kind.REFUND, Kind.REVERSAL)
+        operations.append(
+            Operation(
+                id=f"op_{number}",
+                kind=kind,
+                payment_id=draw(st.sampled_from(payments)).id,
+                amount_minor=draw(st.integers(1, AMOUNT_MINOR_MAX)),
+                planned_at=planned_at,
+                target_id=draw(st.sampled_from(operations)).id if operations else None,
+                metadata=draw(documents),
+                **draw(operation_standings(is_live)),
+            )
+        )
+    return PaymentSession(
+        project="shop",
+        id="ps_1",
+        version=1,
+        api_version=draw(st.sampled_from((1, 2))),
+        webhook_version=draw(st.sampled_from((None, 1, 2))),
+        created_at=draw(instants),
+        updated_at=draw(instants),
+        offer=draw(st.just(Offer()) | offers),
+        payments=tuple(payments),
+        operations=tuple(operations),
+        events_count=draw(st.integers(0, 2**31 - 1)),
+        dropped=draw(st.none() | reasons),
+        finished_at=draw(st.none() | instants),
+        lease_owner=draw(st.none() | names),
+    )
+
+
+@st.composite
+def moved(draw: st.DrawFn, session: PaymentSession) -> PaymentSession:
+    """The session one version later, with everything moved that may move."""
+    payments = tuple(replace(one, **draw(payment_standings(one.money))) for one in session.payments)
+    live = session.operations[:1]
+    operations = tuple(
+        replace(one, **draw(operation_standings(one in live or one.kind in (Kind.REFUND, Kind.REVERSAL))))
+        for one in session.operations
+    )
+    return replace(
+        session,
+        version=session.version + 1,
+        updated_at=draw(instants),
+        offer=draw(st.just(Offer()) | offers),
+        payments=payments,
+        operations=operations,
+        events_count=draw(st.integers(0, 2**31 - 1)),
+        dropped=draw(st.none() | reasons),
+        finished_at=draw(st.none() | instants),
+        lease_owner=draw(st.none() | names),
+    )

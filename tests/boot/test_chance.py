@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from tollhouse.boot.chance import NodeNaming, NodeIds, base36, new_node, new_terminals
+from tollhouse.boot.chance import NodeIds, NodeNaming, base36, new_node, new_terminals
 
 
 def test_ids_have_twenty_digits_and_grow() -> None:

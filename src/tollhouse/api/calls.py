@@ -127,9 +127,11 @@ class Calls:
             if used is None:
                 try:
                     return await self._carry_out(arrival, members, claim)
-                except KeyTaken:  # another node was faster, between our look and our commit
+                except (KeyTaken, Refusal):
+                    # Another node may have been faster with this key, and have moved what this call was refused for.
                     used = await self._world.store.find_key(*mine)
-                    assert used is not None, "a key that is taken can be found"
+                    if used is None:
+                        raise
             return _again(used, claim)
         finally:
             self._in_flight.discard(mine)

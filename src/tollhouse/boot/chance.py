@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from tollhouse.operation import References
 
 ID_NODE_DIGITS, ID_COUNT_DIGITS = 3, 4
+# Linux has a clock that goes on in suspend; elsewhere the usual one has to do.
+SLEEPLESS = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 BASE36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 RRN_TIME_DIGITS, RRN_NODE_DIGITS, RRN_COUNT_DIGITS = 8, 2, 2
 STAN_MAX = 999_999
@@ -24,7 +26,8 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        """Seconds that only grow, also while the machine sleeps: a deadline must not wait for it to wake."""
+        return time.clock_gettime(SLEEPLESS)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -12,7 +12,7 @@ import structlog
 from tollhouse.acquirers import ACQUIRERS
 from tollhouse.acquirers.message import Response
 from tollhouse.api.wire import JsonWire
-from tollhouse.boot.chance import NodeNaming, NodeIds, SystemClock, new_node, new_terminals
+from tollhouse.boot.chance import NodeIds, NodeNaming, SystemClock, new_node, new_terminals
 from tollhouse.boot.config import Config
 from tollhouse.boot.herald import WebhookHerald
 from tollhouse.flows.hear import hear_late
@@ -59,6 +59,7 @@ async def open_node(config: Config, *, polls: bool) -> AsyncIterator[Node]:
     sender = WebhookSender()
     herald = WebhookHerald(pool, project_secrets, sender)
     tasks = Tasks(log)
+    clock = SystemClock()
     terminals = new_terminals()
 
     async def on_unmatched(response: Response) -> None:
@@ -72,6 +73,7 @@ async def open_node(config: Config, *, polls: bool) -> AsyncIterator[Node]:
         on_unmatched=on_unmatched,
         log=log,
         answer_limit_seconds=config.answer_limit_seconds,
+        monotonic=clock.monotonic,
     )
     world = World(
         node=name,
@@ -79,7 +81,7 @@ async def open_node(config: Config, *, polls: bool) -> AsyncIterator[Node]:
         vault=vault,
         acquirers=ACQUIRERS,
         links={SANDBOX: link},
-        clock=SystemClock(),
+        clock=clock,
         ids=NodeIds(),
         naming=NodeNaming(terminals),
         wire=JsonWire(),

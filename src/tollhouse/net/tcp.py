@@ -52,10 +52,12 @@ class AcquirerLink:
         unpack: Callable[[bytes], Fields] = iso8583.unpack,
         match_key: Callable[[Mapping[str, str]], Key] = iso8583.match_key,
         jitter: Callable[[], float] = random.random,
+        monotonic: Callable[[], float] = time.monotonic,
         pace: Pace | None = None,
     ) -> None:
         self._egress, self._on_unmatched, self._log = egress, on_unmatched, log
         self._answer_limit_seconds = answer_limit_seconds
+        self._monotonic = monotonic
         self._dialect = Dialect(pack=pack, unpack=unpack, match_key=match_key)
         self._pace = pace or Pace()
         self._unmatched: asyncio.Queue[Fields] = asyncio.Queue(UNMATCHED_MAX)
@@ -110,7 +112,7 @@ class AcquirerLink:
         key, raw = await self._prepare(request)
         line = self._pick(request.fields.get("41", request.references.terminal))
         # Nothing is awaited between here and the bytes.
-        if time.monotonic() > send_before:
+        if self._monotonic() > send_before:
             raise NotSent("the time in which it had to be sent has passed")
         answer = line.send(key, raw)
         del raw  # card data is not kept while we wait

@@ -71,8 +71,8 @@ class Deliverer:
     async def _wait(self) -> None:
         """Until somebody tells of a session, or a poll is due: a busy node must not forget what nobody tells of."""
         try:
-            seconds = max(0.0, self._polled_at + POLL_SECONDS - _now()) if self._polls else None
-            await asyncio.wait_for(self._wake.wait(), seconds)
+            async with asyncio.timeout_at(self._polled_at + POLL_SECONDS if self._polls else None):
+                await self._wake.wait()
         except TimeoutError:
             return
 
