@@ -29,6 +29,7 @@ from tollhouse.operation import (
     is_overdue,
     leave,
     next_gap_seconds,
+    not_sent_gap_seconds,
 )
 from tollhouse.outcome import Approved, Outcome, Reason, Unknown
 from tollhouse.payment import Payment, Phase, Told, may_tell
@@ -96,13 +97,17 @@ def hear_not_sent(
     if operation.state is not State.SUBMITTED:
         return None
     draft = Draft(session, now=now, ids=ids)
+    refused_since = operation.unclear_since or now
     if operation.kind in INSISTENT:
-        _schedule(draft, hear(operation, Heard.NOT_SENT, None, now))
+        # What was never written was no attempt: the first message on the wire is no repetition.
+        gap = timedelta(seconds=not_sent_gap_seconds(now - refused_since))
+        heard = replace(hear(operation, Heard.NOT_SENT, None, now), attempts=operation.attempts - 1)
+        draft.operation(replace(heard, next_attempt_at=now + gap), Heard.NOT_SENT)
         return draft.change()
     again_at = now + timedelta(seconds=NOT_SENT_GAP_SECONDS)
-    planned = replace(hear(operation, Heard.NOT_SENT, None, now), next_attempt_at=again_at)
+    planned = replace(hear(operation, Heard.NOT_SENT, None, now), next_attempt_at=again_at, unclear_since=refused_since)
     draft.operation(planned, Heard.NOT_SENT)
-    gives_up = now >= operation.planned_at + timedelta(seconds=NOT_SENT_SECONDS_MAX)
+    gives_up = now >= refused_since + timedelta(seconds=NOT_SENT_SECONDS_MAX)
     if operation.kind in CHARGES:
         payment = draft.tell(operation.payment_id, Told.NOT_SENT)
         draft.payment(replace(payment, sealed_cvv=None if gives_up else sealed_cvv))

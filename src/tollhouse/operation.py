@@ -112,7 +112,7 @@ INSISTENT_TRANSITIONS: dict[tuple[State, Heard], State] = {
 ATTEMPT_GAPS_SECONDS = (5, 30, 120, 600, 3600)  # then five times a day
 ATTEMPT_GAP_SECONDS_LAST = 24 * 3600 // 5
 NOT_SENT_SECONDS_MAX = 30  # so long a refused connection is tried again
-NOT_SENT_GAP_SECONDS = 2
+NOT_SENT_GAP_SECONDS, NOT_SENT_GAP_SECONDS_MAX = 2, 300
 SEND_SECONDS_MAX = 5  # after the commit of *submitted* began; later, nothing is written
 STUCK_AFTER_SECONDS = 24 * 3600
 
@@ -230,9 +230,14 @@ def heard_of(outcome: Outcome) -> Heard:
 
 
 def next_gap_seconds(attempts: int) -> int:
-    """How long until an insistent operation is repeated, after so many attempts (at least one)."""
-    assert attempts >= 1
-    return ATTEMPT_GAPS_SECONDS[attempts - 1] if attempts <= len(ATTEMPT_GAPS_SECONDS) else ATTEMPT_GAP_SECONDS_LAST
+    """How long until an insistent operation is repeated, after so many attempts."""
+    place = max(attempts, 1) - 1
+    return ATTEMPT_GAPS_SECONDS[place] if place < len(ATTEMPT_GAPS_SECONDS) else ATTEMPT_GAP_SECONDS_LAST
+
+
+def not_sent_gap_seconds(refused_for: timedelta) -> float:
+    """How long until an insistent operation that cannot be written is tried again, refused for so long already."""
+    return min(max(refused_for.total_seconds() / 4, NOT_SENT_GAP_SECONDS), NOT_SENT_GAP_SECONDS_MAX)
 
 
 def is_in_flight(target: Operation, now: datetime, limits: Limits) -> bool:

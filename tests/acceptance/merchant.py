@@ -82,8 +82,8 @@ class Answer:
 
     @property
     def error(self) -> tuple[int, str]:
-        """Status and code of a call that was refused."""
-        return self.status, self.content["error"]["code"]
+        """Status and code of a call that was refused; no code for one that was not."""
+        return self.status, self.content.get("error", {}).get("code", "")
 
     @property
     def description(self) -> str:

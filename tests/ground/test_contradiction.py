@@ -27,7 +27,7 @@ from tollhouse.session import Status
         (lambda: held().capture().answered("05"), Kind.CAPTURE, "00", "approved after it was declined", True),
         (lambda: held().capture().answered("00"), Kind.CAPTURE, "05", "declined after it was approved", False),
         (lambda: held().cancel().answered("00"), Kind.AUTHORIZATION, "00", "again after its hold was released", True),
-        (lambda: confirmed().wait(30).not_sent(), Kind.SALE, "00", "approved after it was declined", True),
+        (lambda: confirmed().not_sent().wait(30).not_sent(), Kind.SALE, "00", "approved after it was declined", True),
     ],
 )
 def test_late_contradiction(tell: Callable[[], Story], kind: Kind, code: str, alarm: str, reverses: bool) -> None:

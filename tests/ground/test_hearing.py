@@ -216,12 +216,20 @@ TABLE: dict[str, tuple[Callable[[], Story], Phase, Reason | None, str, str, str]
         "payment_finished payment_refunded",
     ),
     "refund given up": (
-        lambda: paid().refund(1000).wait(30).not_sent(),
+        lambda: paid().refund(1000).not_sent().wait(30).not_sent(),
         Phase.SUCCEEDED,
         None,
         "sale:approved refund:declined",
         "posted 2590 posted 2590",
         "payment_finished payment_refunded",
+    ),
+    "not sent, long after it was planned": (
+        lambda: confirmed().wait(90).not_sent(),
+        Phase.CONFIRMED,
+        None,
+        "sale:planned",
+        "",
+        "",
     ),
     "not sent": (lambda: confirmed().not_sent(), Phase.CONFIRMED, None, "sale:planned", "", ""),
     "not sent, then approved": (
@@ -233,7 +241,7 @@ TABLE: dict[str, tuple[Callable[[], Story], Phase, Reason | None, str, str, str]
         "payment_finished",
     ),
     "given up": (
-        lambda: confirmed().wait(30).not_sent(),
+        lambda: confirmed().not_sent().wait(30).not_sent(),
         Phase.FAILED,
         Reason.ACQUIRER_INTERNAL,
         "sale:declined",

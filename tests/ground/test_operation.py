@@ -26,6 +26,7 @@ from tollhouse.operation import (
     leave,
     next_gap_seconds,
     next_state,
+    not_sent_gap_seconds,
 )
 from tollhouse.outcome import Approved, Declined, PartlyApproved, Reason, Unknown
 
@@ -177,6 +178,12 @@ def test_gaps_between_attempts() -> None:
     """Insistent operations are repeated after 5 s, 30 s, 2 min, 10 min, 1 h, then five times a day for ever."""
     assert [next_gap_seconds(attempts) for attempts in range(1, 8)] == [5, 30, 120, 600, 3600, 17280, 17280]
     assert next_gap_seconds(1_000_000) * 5 == 24 * 3600
+
+
+def test_gaps_after_refused_connections() -> None:
+    """An insistent operation that cannot be written waits longer the longer it lasts, at most five minutes."""
+    waited = [not_sent_gap_seconds(timedelta(seconds=seconds)) for seconds in (0, 8, 40, 400, 1200, 86_400)]
+    assert waited == [2, 2, 10, 100, 300, 300]
 
 
 def test_in_flight_limit() -> None:

@@ -18,7 +18,7 @@ from tollhouse.acquirers.iso8583.fields import Garbled, match_key, pack, pack_ta
 from tollhouse.acquirers.iso8583.translate import ANSWER_MTIS, FIRST_MTI, outcome, request
 from tollhouse.acquirers.message import CardUse, Request, Response, Slot
 from tollhouse.operation import Kind, Operation, References
-from tollhouse.outcome import Approved, Declined, Unknown
+from tollhouse.outcome import Approved, Declined, PartlyApproved, Unknown
 from tollhouse.routing import SANDBOX
 
 COMMON = {
@@ -285,3 +285,13 @@ def test_match_key() -> None:
     """Answers are matched on fields 7, 11, 37 and 41, the terminal without its padding."""
     assert match_key({"7": "1", "11": "2", "37": "3", "41": "T1   ", "39": "00"}) == ("1", "2", "3", "T1")
     assert match_key({}) == ("", "", "", "")
+
+
+def test_approval_of_another_amount_is_not_what_was_agreed() -> None:
+    """Code 00 with another amount than asked is treated as a partial approval: it is undone."""
+    sale = _operation(Kind.SALE)
+    asked, other = f"{sale.amount_minor:012d}", f"{sale.amount_minor - 1:012d}"
+    fields = {"39": "00", "38": "7K20QX"}
+    assert isinstance(outcome(sale, Response(mti="0210", fields={**fields, "4": asked})), Approved)
+    assert isinstance(outcome(sale, Response(mti="0210", fields=fields)), Approved)
+    assert outcome(sale, Response(mti="0210", fields={**fields, "4": other})) == PartlyApproved(response_code="00")

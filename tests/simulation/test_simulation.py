@@ -31,13 +31,13 @@ ROOT = Path(__file__).parents[2]
 # Flaws that the simulation found in the house itself, as the saboteur that brings each back, and a seed that shows it.
 REGRESSIONS: dict[str, int] = {
     "unknown to the acquirer, by the time of the hearing": 12,
-    "unknown to the acquirer, asked before the last moment of sending": 22,
+    "unknown to the acquirer, asked before the last moment of sending": 56,
     "late approval after a release ignored": 45,
     "hold released twice in the ledger": 32,
     "security code kept after a lost race": 13,
     "security code kept by a sleeper": 6,
-    "silence concluded while another process waits": 3,
-    "lease dropped while an answer is awaited": 3,
+    "silence concluded while another process waits": 19,
+    "lease dropped while an answer is awaited": 7,
 }
 
 
@@ -79,8 +79,8 @@ def test_saboteurs_leave_no_trace() -> None:
     """After a saboteur has left, the same world is sound again."""
     saboteur = SABOTEURS[0]
     with saboteur.at_work():
-        assert simulate(1, saboteur.weather).problem is not None
-    assert simulate(1, saboteur.weather).problem is None
+        assert simulate(3, saboteur.weather).problem is not None
+    assert simulate(3, saboteur.weather).problem is None
 
 
 def test_every_promise_has_a_saboteur() -> None:
@@ -158,10 +158,10 @@ def test_command_shows_a_violation() -> None:
         "import sys\n"
         "from tests.simulation import run\n"
         "from tests.simulation.saboteurs import SABOTEURS\n"
-        "sys.argv = ['run', '--seed', '1']\n"
+        "sys.argv = ['run', '--seed', '3']\n"
         "with SABOTEURS[0].at_work():\n"
         "    sys.exit(run.main())\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stdout.splitlines()[-1].startswith("seed 1: P")
+    assert done.stdout.splitlines()[-1].startswith("seed 3: P")

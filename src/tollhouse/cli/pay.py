@@ -55,9 +55,7 @@ Exit code 0: it ended as the flags say (paid, or cancelled) and every signature 
 @click.option("--api", type=click.Choice(["v1", "v2"]), default="v2", show_default=True, help="Version of the API.")
 @click.option("--project", metavar="NAME", help="Play this project; it is made if it does not exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end instead.")
-@with_config(
-    "home", "host", "port", "public_url", "database_url", "answer_limit_seconds", "in_flight_limit_seconds"
-)
+@with_config("home", "host", "port", "public_url", "database_url", "answer_limit_seconds", "in_flight_limit_seconds")
 def command(config: Config, **given: Any) -> None:
     """Play a merchant: make a payment and print the whole conversation."""
     wish = _read(given)
@@ -178,9 +176,7 @@ async def _play(config: Config, pool: asyncpg.Pool, url: str, wish: Wish, teller
             merchant = await come_back(pool, config.home, name, webhook_url=webhook_url, settings=settings)
             if merchant.settings_before is not None:
                 await asyncio.sleep(FRESH_SECONDS)
-            teller.begin(
-                gateway=url, project=name, webhook_url=webhook_url, card=wish.card, amount=str(wish.money)
-            )
+            teller.begin(gateway=url, project=name, webhook_url=webhook_url, card=wish.card, amount=str(wish.money))
             conversation.begin_as(merchant)
             waiting = asyncio.create_task(teller.show_waiting())
             try:

@@ -31,7 +31,7 @@ POINT_LOOKUPS = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_merg
 REFUSED: dict[str, type[Exception]] = {"stale": Stale, "key_taken": KeyTaken}
 # What somebody else wrote first: to be read and decided again, a double reference with a new one.
 KEY_ROW = "idempotency_key_pkey"
-SAME_ROW = frozenset({"session_pkey", "history_pkey", "rrn_names_one_operation"})
+SAME_ROW = frozenset({"session_pkey", "history_pkey", "rrn_names_one_operation", "payment_pkey", "operation_pkey"})
 # The database is away, or cannot work for a reason that passes: nothing that a caller did.
 LOST = (
     asyncpg.PostgresConnectionError,
@@ -39,6 +39,7 @@ LOST = (
     asyncpg.InsufficientResourcesError,  # disk, memory or connections are used up
     asyncpg.ReadOnlySQLTransactionError,  # a replica that is not yet promoted
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the driver's word for a connection that dies while it is taken into use
     OSError,
     TimeoutError,
 )
@@ -215,7 +216,12 @@ class PostgresStore:
         id = f"{self._node}-{at.timestamp():.6f}-{self._notes_count}"
         task = asyncio.ensure_future(self._notes.ask(_Note(project, session_id, id, at, note)))
         self._noting.add(task)
-        task.add_done_callback(self._noting.discard)
+        task.add_done_callback(self._noted)
+
+    def _noted(self, task: asyncio.Task[None]) -> None:
+        self._noting.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, or each lost note would be a traceback; of the outage others tell
 
     async def _insert_notes(self, notes: list[_Note]) -> list[None]:
         columns = zip(

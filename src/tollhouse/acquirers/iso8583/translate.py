@@ -15,7 +15,14 @@ from tollhouse.acquirers.iso8583.fields import (
 from tollhouse.acquirers.message import CardUse, References, Request, Response, Slot
 from tollhouse.money import CURRENCIES
 from tollhouse.operation import Kind, Operation
-from tollhouse.outcome import Outcome, Unknown, outcome_of_code, outcome_of_reversal
+from tollhouse.outcome import (
+    APPROVED_CODE,
+    Outcome,
+    PartlyApproved,
+    Unknown,
+    outcome_of_code,
+    outcome_of_reversal,
+)
 from tollhouse.payment import Payment
 from tollhouse.session import PaymentSession
 
@@ -63,9 +70,7 @@ def request(session: PaymentSession, operation: Operation) -> Request:
     return Request(mti=message_type(operation), fields=fields, slots=slots, card=card, references=references)
 
 
-def _fields(
-    session: PaymentSession, operation: Operation, payment: Payment, references: References
-) -> dict[str, str]:
+def _fields(session: PaymentSession, operation: Operation, payment: Payment, references: References) -> dict[str, str]:
     at = references.transmitted_at.astimezone(UTC)
     fields = {
         "3": PROCESSING_REFUND if operation.kind is Kind.REFUND else PROCESSING_SALE,
@@ -102,5 +107,7 @@ def outcome(operation: Operation, response: Response) -> Outcome:
     code = response.fields.get("39", "")
     if operation.kind is Kind.REVERSAL:
         return outcome_of_reversal(code)
+    if code == APPROVED_CODE and response.fields.get("4") not in (None, f"{operation.amount_minor:012d}"):
+        return PartlyApproved(response_code=code)  # another amount than asked is not what the payer agreed to
     approval_code = response.fields.get("38", "").strip() or None
     return outcome_of_code(code, approval_code=approval_code)

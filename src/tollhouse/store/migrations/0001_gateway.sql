@@ -228,6 +228,7 @@ create function commit_changes(
 ) returns text[] language plpgsql as $$
 declare
     verdicts text[];
+    written integer;
 begin
     with locked as (
         select s.project, s.id, s.version from unnest(asked) a
@@ -267,7 +268,12 @@ begin
                 hold_deadline_at = excluded.hold_deadline_at, held_minor = excluded.held_minor,
                 captured_minor = excluded.captured_minor, refunded_minor = excluded.refunded_minor,
                 rrn = excluded.rrn, approval_code = excluded.approval_code, reason = excluded.reason,
-                finished_at = excluded.finished_at;
+                finished_at = excluded.finished_at
+            where payment.session_id = excluded.session_id;
+        get diagnostics written = row_count;
+        if written <> cardinality(payments) then
+            raise unique_violation using message = 'a payment of another session', constraint = 'payment_pkey';
+        end if;
     end if;
     if cardinality(operations) > 0 then
         insert into operation select * from unnest(operations)
@@ -276,7 +282,12 @@ begin
                 attempts = excluded.attempts, submitted_at = excluded.submitted_at,
                 next_attempt_at = excluded.next_attempt_at, unclear_since = excluded.unclear_since,
                 is_stuck = excluded.is_stuck, response_code = excluded.response_code,
-                approval_code = excluded.approval_code, reason = excluded.reason, finished_at = excluded.finished_at;
+                approval_code = excluded.approval_code, reason = excluded.reason, finished_at = excluded.finished_at
+            where operation.session_id = excluded.session_id;
+        get diagnostics written = row_count;
+        if written <> cardinality(operations) then
+            raise unique_violation using message = 'an operation of another session', constraint = 'operation_pkey';
+        end if;
     end if;
     if cardinality(transfers) > 0 then
         insert into transfer select * from unnest(transfers);
