@@ -71,9 +71,9 @@ class Store(Protocol):
         """Sessions with something due and no live lease, now leased to this node (which moves their version)."""
 
     async def claim_deliveries(
-        self, now: datetime, *, sessions: Sequence[tuple[str, str]] | None, limit: int
+        self, now: datetime, *, sessions: Sequence[tuple[str, str]] | None, limit: int, busy: Sequence[str] = ()
     ) -> list[ClaimedDelivery]:
-        """Events that may go out now (of these sessions, or of any), leased to this node."""
+        """Events that may go out now (of these sessions, or of any but the busy projects'), leased to this node."""
 
     async def finish_delivery(self, delivery: Delivery, attempt: Attempt) -> None: ...
     def note(self, project: str, session_id: str, note: Note, at: datetime) -> None:

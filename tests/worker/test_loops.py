@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from tests.builders import confirmed, prepared
-from tests.worlds import FakeHerald, MemoryWorld, memory_world
+from tests.worlds import TWO_STAGE, FakeHerald, MemoryWorld, memory_world
 from tollhouse.ports import ClaimedDelivery, Posted
 from tollhouse.store.memory import MemoryStore
 from tollhouse.webhook import DeliveryState
-from tollhouse.worker.loops import SENDING_MAX, Deliverer, recover_loop
+from tollhouse.worker.loops import PROJECT_SENDING_MAX, SENDING_MAX, Deliverer, recover_loop
 from tollhouse.worker.tasks import Tasks
 
 PATIENCE_SECONDS = 20
@@ -26,11 +26,11 @@ class FailingStore(MemoryStore):
     failures = 2
 
     async def claim_deliveries(
-        self, now: datetime, *, sessions: Sequence[tuple[str, str]] | None, limit: int
+        self, now: datetime, *, sessions: Sequence[tuple[str, str]] | None, limit: int, busy: Sequence[str] = ()
     ) -> list[ClaimedDelivery]:
         """After the failures as ever."""
         self._fail()
-        return await super().claim_deliveries(now, sessions=sessions, limit=limit)
+        return await super().claim_deliveries(now, sessions=sessions, limit=limit, busy=busy)
 
     async def claim_due(self, now: datetime, *, limit: int) -> list[tuple[str, str]]:
         """After the failures as ever."""
@@ -131,12 +131,35 @@ async def test_no_more_is_claimed_than_can_be_sent() -> None:
     """What hangs keeps its place: the rest is claimed when there is room, so that no lease runs out while it waits."""
     herald = SlowHerald()
     world = memory_world(herald=herald)
-    for _ in range(SENDING_MAX + 5):
+    for _ in range(PROJECT_SENDING_MAX + 5):
         await prepared(world)
     deliverer = Deliverer(world, Tasks(world.log), polls=True)
     async with running(deliverer.run()):
-        await until(lambda: len(herald.posts) == SENDING_MAX)
-        assert len(world.books.delivery_leases) == SENDING_MAX
+        await until(lambda: len(herald.posts) == PROJECT_SENDING_MAX)
+        assert len(world.books.delivery_leases) == PROJECT_SENDING_MAX
         herald.may_answer.set()
         await until(lambda: is_all_delivered(world))
-    assert len(herald.posts) == SENDING_MAX + 5
+    assert len(herald.posts) == PROJECT_SENDING_MAX + 5
+
+
+async def test_one_merchant_that_hangs_does_not_keep_the_others_waiting() -> None:
+    """A project whose receivers hang takes a part of the places; told or polled, another's webhooks still go out."""
+    for polls in (True, False):
+        herald = SlowHerald()
+        world = memory_world(herald=herald)
+        deliverer = Deliverer(world, Tasks(world.log), polls=polls)
+        for _ in range(SENDING_MAX):
+            session = await prepared(world)
+            deliverer.tell(session.project, session.id)
+        async with running(deliverer.run()):
+            await until(lambda herald=herald: len(herald.posts) >= PROJECT_SENDING_MAX)
+            other = await prepared(world, project=TWO_STAGE)
+            deliverer.tell(other.project, other.id)
+            await until(
+                lambda herald=herald, other=other: any(
+                    claimed.delivery.session_id == other.id for claimed, *_ in herald.posts
+                )
+            )
+            herald.may_answer.set()
+            await until(lambda world=world: is_all_delivered(world))
+        assert len(herald.posts) == SENDING_MAX + 1

@@ -283,13 +283,13 @@ class MemoryStore:
         return until is not None and until > today
 
     async def claim_deliveries(
-        self, now: datetime, *, sessions: Sequence[SessionKey] | None, limit: int
+        self, now: datetime, *, sessions: Sequence[SessionKey] | None, limit: int, busy: Sequence[str] = ()
     ) -> list[ClaimedDelivery]:
         """Events that may go out now, in the order of their project, leased to this node."""
         await self._pause("claim_deliveries")
         keys = self.books.deliveries.keys() if sessions is None else sessions
         claimed: list[ClaimedDelivery] = []
-        for key in list(keys):
+        for key in [key for key in keys if key[0] not in busy]:
             claimed += self._claim_of(key, now)[: limit - len(claimed)]
         until = self._clock.now() + timedelta(seconds=DELIVERY_LEASE_SECONDS)
         for claim in claimed:

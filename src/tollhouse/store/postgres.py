@@ -195,12 +195,14 @@ class PostgresStore:
         return [(row["project"], row["id"]) for row in found]
 
     async def claim_deliveries(
-        self, now: datetime, *, sessions: Sequence[tuple[str, str]] | None, limit: int
+        self, now: datetime, *, sessions: Sequence[tuple[str, str]] | None, limit: int, busy: Sequence[str] = ()
     ) -> list[ClaimedDelivery]:
         """Events that may go out now, leased to this node; in order within each session."""
         projects = None if sessions is None else [project for project, _ in sessions]
         ids = None if sessions is None else [id for _, id in sessions]
-        found = await self._read("claim_deliveries", now, self._node, DELIVERY_LEASE_SECONDS, projects, ids, limit)
+        found = await self._read(
+            "claim_deliveries", now, self._node, DELIVERY_LEASE_SECONDS, projects, ids, limit, list(busy)
+        )
         claimed = [rows.claimed_of(row) for row in found]
         return sorted(claimed, key=lambda one: (one.delivery.session_id, one.delivery.sequence))
 

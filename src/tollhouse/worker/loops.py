@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 from tollhouse.flows.deliver import deliver
 from tollhouse.flows.recover import CLAIMS_MAX, claim, recover
@@ -12,6 +13,8 @@ from tollhouse.worker.tasks import Tasks
 RECOVERING_MAX = 200
 # No more than the sender sends at once: what waited for a place there would outlive the lease of its delivery.
 SENDING_MAX = 100
+# One merchant whose receivers hang takes no more places than this, plus what one claim may bring at once.
+PROJECT_SENDING_MAX = 30
 POLL_SECONDS = 1.0
 RECOVER_SECONDS = 0.5
 AWAY_SECONDS = 1.0
@@ -26,7 +29,7 @@ class Deliverer:
         self._polls = polls
         self._told: set[tuple[str, str]] = set()
         self._wake = asyncio.Event()
-        self._sending = 0
+        self._sending: Counter[str] = Counter()
         self._polled_at = 0.0
 
     def tell(self, project: str, session_id: str) -> None:
@@ -39,19 +42,21 @@ class Deliverer:
         self._polled_at = _now()
         while True:
             await self._wait()
-            room = SENDING_MAX - self._sending
+            room = SENDING_MAX - self._sending.total()
             self._wake.clear()
             if room <= 0:
                 await self._wake.wait()  # the next that ends says so
                 continue
+            busy = [project for project, count in self._sending.items() if count >= PROJECT_SENDING_MAX]
             is_poll = self._polls and _now() >= self._polled_at + POLL_SECONDS
-            sessions = None if is_poll else list(self._told)
+            sessions = None if is_poll else [session for session in self._told if session[0] not in busy]
             if sessions == []:
                 continue
-            self._told.clear()
+            self._told = {session for session in self._told if session[0] in busy}
+            limit = min(room, PROJECT_SENDING_MAX)
             try:
                 claimed = await self._world.store.claim_deliveries(
-                    self._world.clock.now(), sessions=sessions, limit=room
+                    self._world.clock.now(), sessions=sessions, limit=limit, busy=busy
                 )
             except Exception as problem:  # noqa: BLE001 - see above
                 self._world.log.warning("webhooks are delayed", why=_why(problem))
@@ -60,13 +65,14 @@ class Deliverer:
                 self._wake.set()
                 continue
             for one in claimed:
-                self._sending += 1
+                self._sending[one.delivery.project] += 1
                 self._tasks.start(self._send(one))
-            is_all = len(claimed) < room
+            is_all = len(claimed) < limit
             if sessions is None:
                 self._polled_at = _now() if is_all else self._polled_at
             elif not is_all:
                 self._told.update(sessions)
+                self._wake.set()
 
     async def _wait(self) -> None:
         """Until somebody tells of a session, or a poll is due: a busy node must not forget what nobody tells of."""
@@ -80,7 +86,10 @@ class Deliverer:
         try:
             await deliver(self._world, claimed)
         finally:
-            self._sending -= 1
+            project = claimed.delivery.project
+            self._sending[project] -= 1
+            if not self._sending[project]:
+                del self._sending[project]
             self.tell(claimed.delivery.project, claimed.delivery.session_id)
 
 

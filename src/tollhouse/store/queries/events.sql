@@ -6,7 +6,7 @@ from (
     where w.state = 'waiting' and w.next_attempt_at <= $1
         and (w.lease_until is null or w.lease_until < clock_timestamp())
         and ($4::text[] is null or (w.project, w.session_id) in (select * from unnest($4::text[], $5::text[])))
-        and p.webhook_url is not null
+        and p.webhook_url is not null and w.project <> all ($7::text[])
         and (p.settings ->> 'webhook_order' = 'none' or w.type = 'action_required' or not exists (
             select from event f
             where (f.project, f.session_id) = (w.project, w.session_id) and f.sequence < w.sequence
