@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import execute, remove_database, run_apart, with_database
+from tests.servers import drop_database, execute, remove_database, run_apart, with_database
 from tollhouse.store.embedded import Embedded
 from tollhouse.store.migrate import apply
 
@@ -55,7 +55,7 @@ def _database(dsn: str, template: str) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
     run_apart(execute(dsn, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY WAL_LOG"))
     yield with_database(dsn, name)
-    run_apart(execute(dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+    run_apart(drop_database(dsn, name))
 
 
 @pytest.fixture

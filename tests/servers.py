@@ -12,6 +12,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+DROP_SECONDS_MAX = 60
+
 
 def run_apart(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Runs a coroutine to its end in a thread of its own, so that a fixture serves tests with and without a loop."""
@@ -32,6 +34,16 @@ async def execute(dsn: str, *statements: str) -> None:
             await connection.execute(statement)
     finally:
         await connection.close()
+
+
+async def drop_database(dsn: str, name: str) -> None:
+    """Drops a database whoever is connected. A worker of autovacuum may not be ended by us: it is soon gone itself."""
+    async with asyncio.timeout(DROP_SECONDS_MAX):
+        while True:
+            try:
+                return await execute(dsn, f"DROP DATABASE {name} WITH (FORCE)")
+            except (asyncpg.InsufficientPrivilegeError, asyncpg.ObjectInUseError):
+                await asyncio.sleep(0.1)
 
 
 async def fetch(dsn: str, query: str) -> list[tuple[Any, ...]]:
