@@ -12,6 +12,12 @@ _GAP = "[ \t\u00a0\\-\u2010-\u2015]"
 # Groups of digits with at most two blanks or dashes between them, long enough together to hold a card number.
 _RUN = re.compile(rf"[0-9](?:{_GAP}{{0,2}}[0-9]){{{_DIGITS_MIN - 1},}}")
 _GROUP = re.compile("[0-9]+")
+# What machines draw at random: taken whole, because one in some thousands has digits that would pass for a card's.
+_DRAWN = (
+    r"(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+    r"|[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})(?![0-9A-Za-z])"
+)
+_DRAWN_OR_RUN = re.compile(rf"{_DRAWN}|(?P<run>{_RUN.pattern})")
 STRAY_DIGITS_MIN = 14
 
 
@@ -19,8 +25,9 @@ def mask_cards(text: str) -> str:
     """The text with card numbers masked: 13 to 19 digits that pass the Luhn check and lie in a scheme's range.
 
     Grouped numbers count too, also where an expiry date or a CVV follows. Our own ids have 20 digits in one piece.
+    UUIDs and hexadecimal of 32, 40 or 64 digits are never cards.
     """
-    return _RUN.sub(lambda run: _mask_run(run[0]), text)
+    return _DRAWN_OR_RUN.sub(lambda found: _mask_run(found["run"]) if found["run"] else found[0], text)
 
 
 def _mask_run(run: str) -> str:
@@ -61,6 +68,7 @@ def holds_card(value: object) -> bool:
     """Whether JSON of somebody else's holds what looks like a card number, in a text, a name or a number.
 
     Thirteen digits do not count here: no scheme issues such numbers any more, and article numbers have as many.
+    UUIDs and hexadecimal of 32, 40 or 64 digits do not count either.
     """
     return any(_has_long_card(text) for text in _texts(value))
 
@@ -85,8 +93,8 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def _has_long_card(text: str) -> bool:
-    for run in _RUN.finditer(text):
-        groups = list(_GROUP.finditer(run[0]))
+    for found in _DRAWN_OR_RUN.finditer(text):
+        groups = list(_GROUP.finditer(found["run"] or ""))
         if any(
             next(_card_ends(groups, first, digits_min=STRAY_DIGITS_MIN), None) is not None
             for first in range(len(groups))
