@@ -23,6 +23,7 @@ from pathlib import Path
 import asyncpg
 import uvloop
 
+from bench.authentications import Payers, Server, authenticate_gently
 from bench.limit import steps_per_second
 from bench.machine import command_of, cpu_seconds, family, resident_mb
 from bench.merchant import Merchant
@@ -47,7 +48,7 @@ def say(line: str) -> None:
 class Everything:
     """`tollhouse up` with a home and ports of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, directory_url: str) -> None:
         self.port = free_port()
         self.home = folder / "home"
         self.log = folder / "up.log"
@@ -58,6 +59,7 @@ class Everything:
             "TOLLHOUSE_SHOP_PORT": str(free_port()),
             "TOLLHOUSE_SANDBOX_PORT": str(free_port()),
             "TOLLHOUSE_ACQUIRER_PORT": str(free_port()),
+            "TOLLHOUSE_DIRECTORY_URL": directory_url,
             "TOLLHOUSE_LOG_LEVEL": "warning",
         }
 
@@ -147,7 +149,8 @@ async def measure(count: int, at_once: int, rate: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="tollhouse-bench-") as name:
         folder = Path(name)
         say("starting everything …")
-        async with Everything(folder) as everything:
+        server = Server()
+        async with Everything(folder, await server.listen()) as everything:
             merchant = Merchant("127.0.0.1", everything.port, "bench")
             key_file = folder / "merchant.pub.pem"
             key_file.write_text(merchant.public_pem())
@@ -169,14 +172,18 @@ async def measure(count: int, at_once: int, rate: int) -> dict[str, object]:
             dsn = running_dsn(everything.home)
             assert dsn is not None
             changes = await changes_per_payment(dsn)
+            say(f"{rate} authentications a second …")
+            payers = Payers.of(merchant, server, everything.home)
+            if failed := await authenticate_gently(payers, rate, 10):
+                raise SystemExit(f"{failed} authenticated payments did not succeed")
             say("the database's own limit …")
             limit = await steps_per_second(dsn)
-    percentiles = statistics.quantiles(latencies, n=100)
     cpu = {part: round((after[part] - before[part]) / count * 1000, 3) for part in after}
     return {
         "payments_per_second": round(count / seconds, 1),
         "cpu_ms_per_payment": {key: cpu[key] for key in ("gateway", "postgres", "sandbox")},
-        "added_latency_ms": {"p50": round(percentiles[49], 2), "p99": round(percentiles[98], 2)},
+        "added_latency_ms": p50_and_p99(latencies),
+        "authentication_ms": {what: p50_and_p99(took) for what, took in payers.took_ms.items()},
         "rss_mb": round(memory),
         "pgbench_steps_per_second": round(limit),
         "changes_per_payment": changes,
@@ -188,6 +195,12 @@ async def measure(count: int, at_once: int, rate: int) -> dict[str, object]:
         "python": platform.python_version(),
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def p50_and_p99(milliseconds: list[float]) -> dict[str, float]:
+    """Median, and what 99 of 100 stay below."""
+    percentiles = statistics.quantiles(milliseconds, n=100)
+    return {"p50": round(percentiles[49], 2), "p99": round(percentiles[98], 2)}
 
 
 async def changes_per_payment(dsn: str) -> float:

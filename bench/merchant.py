@@ -9,6 +9,7 @@ import asyncio
 import base64
 import json
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -25,6 +26,7 @@ class Payment:
     began_at: float
     prepared: asyncio.Future[None] = field(repr=False)
     finished: asyncio.Future[str] = field(repr=False)
+    linked: asyncio.Future[str] = field(repr=False)  # the link of a payer who must act
 
 
 class Merchant:
@@ -60,6 +62,8 @@ class Merchant:
             return
         if type_ == "ready_to_confirm" and not payment.prepared.done():
             payment.prepared.set_result(None)
+        elif type_ == "action_required" and not payment.linked.done():
+            payment.linked.set_result(status)
         elif type_ == "payment_finished" and not payment.finished.done():
             payment.finished.set_result(status)
 
@@ -86,21 +90,37 @@ class Merchant:
 
     async def pay(self, init_body: bytes, init_signature: bytes) -> tuple[str, float, float]:
         """One complete payment: its end, seconds until it was prepared, seconds from confirm to the end."""
-        loop = asyncio.get_running_loop()
-        payment = Payment(time.perf_counter(), loop.create_future(), loop.create_future())
-        session = await self.call("init/payment", init_body, init_signature)
-        id = session["id"]
-        self.payments[id] = payment
-        for type_ in ("ready_to_confirm", "payment_finished"):
-            if (id, type_) in self.early:
-                self.hear(type_, id, self.early.pop((id, type_)))
-        await payment.prepared
+        id, payment = await self._begin(init_body, init_signature)
         prepared_seconds = time.perf_counter() - payment.began_at
         confirmed_at = time.perf_counter()
         await self.call("confirm", b'{"session_id":"%s"}' % id.encode())
         status = await payment.finished
         del self.payments[id]
         return status, prepared_seconds, time.perf_counter() - confirmed_at
+
+    async def pay_authenticated(
+        self, init_body: bytes, init_signature: bytes, authenticate: Callable[[str], Awaitable[None]]
+    ) -> str:
+        """One complete payment whose payer is sent to a link before: its end."""
+        id, payment = await self._begin(init_body, init_signature)
+        await self.call("confirm", b'{"session_id":"%s"}' % id.encode())
+        await authenticate(await payment.linked)
+        status = await payment.finished
+        del self.payments[id]
+        return status
+
+    async def _begin(self, init_body: bytes, init_signature: bytes) -> tuple[str, Payment]:
+        """A payment that is ready to be confirmed."""
+        loop = asyncio.get_running_loop()
+        payment = Payment(time.perf_counter(), loop.create_future(), loop.create_future(), loop.create_future())
+        session = await self.call("init/payment", init_body, init_signature)
+        id = session["id"]
+        self.payments[id] = payment
+        for type_ in ("ready_to_confirm", "action_required", "payment_finished"):
+            if (id, type_) in self.early:
+                self.hear(type_, id, self.early.pop((id, type_)))
+        await payment.prepared
+        return id, payment
 
     def init_body(self) -> tuple[bytes, bytes]:
         """A payment to begin, signed once: without an idempotency key the same bytes are a new payment each time."""
@@ -136,4 +156,7 @@ class Receiver(asyncio.Protocol):
             self._buffer = self._buffer[end + 4 + length :]
             self._transport.write(OK)  # type: ignore[attr-defined]
             session = body["session"]
-            self._merchant.hear(body["type"], session["id"], session["status"])
+            told = session["status"]
+            if body["type"] == "action_required":
+                told = session["payment_list"][0]["customer_interaction"]["redirect"]["url"]
+            self._merchant.hear(body["type"], session["id"], told)

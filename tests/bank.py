@@ -8,12 +8,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
-from tollhouse.acquirers.iso8583.fields import PROCESSING_REFUND, TAG_ORIGINAL_RRN, unpack_tags
+from tollhouse.acquirers.iso8583.fields import (
+    PROCESSING_REFUND,
+    TAG_AUTHENTICATION_VALUE,
+    TAG_DS_TRANSACTION_ID,
+    TAG_ECI,
+    TAG_EXEMPTION,
+    TAG_ORIGINAL_RRN,
+    TAG_THREEDS_VERSION,
+    unpack_tags,
+)
 from tollhouse.acquirers.message import Request, Response
 
 ECHOED = ("3", "4", "7", "11", "37", "41", "42", "49")
 APPROVED, PARTIAL, NOT_VALID, NOT_FOUND, TOO_MUCH, DUPLICATE = "00", "10", "12", "25", "61", "94"
+SOFT_CODES = ("1A", "65")  # not without the payer's authentication
+AUTHENTICATED = ("01", "02", "05", "06")  # ECI: authenticated or attempted
 
 Key = tuple[str, str, str, str]  # RRN, STAN, transmission time, terminal
 
@@ -36,6 +48,29 @@ class Standing(StrEnum):
     REVERSED = "reversed"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What a charge says in its field 48 of how its payer was authenticated."""
+
+    eci: str | None = None
+    value: str | None = None
+    ds_transaction_id: str | None = None
+    version: str | None = None
+    exemption: str | None = None
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether it says that somebody vouches for the payer."""
+        return self.value is not None or self.eci in AUTHENTICATED
+
+
+class Issuer(Protocol):
+    """Who issued the cards: asked about every charge."""
+
+    def judge(self, payer: str, claim: Claim) -> str:
+        """The code for a charge of this card with this claim."""
+
+
 @dataclass(kw_only=True)
 class Entry:
     """One operation as the bank has it. `payer` is the card that pays or is paid."""
@@ -49,6 +84,7 @@ class Entry:
     code: str
     approval_code: str | None
     standing: Standing
+    claim: Claim = Claim()
     original: Entry | None = None
     captured_minor: int = 0
     refunded_minor: int = 0
@@ -76,6 +112,18 @@ def asked_of(request: Request) -> Asked:
     return Asked.REFUND if request.fields["3"] == PROCESSING_REFUND else Asked.SALE
 
 
+def claim_of(request: Request) -> Claim:
+    """The tags of a charge that speak of authentication."""
+    tags = unpack_tags(request.fields.get("48", ""))
+    return Claim(
+        eci=tags.get(TAG_ECI),
+        value=tags.get(TAG_AUTHENTICATION_VALUE),
+        ds_transaction_id=tags.get(TAG_DS_TRANSACTION_ID),
+        version=tags.get(TAG_THREEDS_VERSION),
+        exemption=tags.get(TAG_EXEMPTION),
+    )
+
+
 def key_of(request: Request) -> Key:
     """The references of a request, as they stand in its fields."""
     fields = request.fields
@@ -84,8 +132,9 @@ def key_of(request: Request) -> Key:
 
 @dataclass
 class Bank:
-    """The books, and the answers that follow from them."""
+    """The books, and the answers that follow from them. Without an issuer nobody asks for authentication."""
 
+    issuer: Issuer | None = None
     entries: dict[Key, Entry] = field(default_factory=dict)
     by_rrn: dict[str, Entry] = field(default_factory=dict)
 
@@ -114,13 +163,19 @@ class Bank:
     def _entry(self, request: Request, asked: Asked, code: str) -> Entry:
         amount_minor = int(request.fields["4"])
         original = self._original_of(request, asked)
+        payer = request.card.card_token if request.card else ""
+        claim = claim_of(request)
+        if asked in (Asked.SALE, Asked.AUTHORIZATION) and self.issuer is not None and code in (APPROVED, PARTIAL):
+            said = self.issuer.judge(payer, claim)
+            code = code if said == APPROVED else said
         if asked in (Asked.COMPLETION, Asked.REFUND) and code == APPROVED:
             code = self._code_of_follower(asked, original, amount_minor)
         is_approved = code in (APPROVED, PARTIAL)
         entry = Entry(
             asked=asked,
             key=key_of(request),
-            payer=request.card.card_token if request.card else "",
+            payer=payer,
+            claim=claim,
             amount_minor=max(1, amount_minor // 2) if code == PARTIAL else amount_minor,
             requested_minor=amount_minor,
             currency=request.fields["49"],

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
+from tests.issuer import answering
 from tests.worlds import PROJECT, TWO_STAGE, MemoryWorld
+from tollhouse.authentication import Enrolment
 from tollhouse.card import CVV, CardDetails, Expiry, parse_pan
 from tollhouse.change import KeyClaim, Note
+from tollhouse.flows.authenticate import Showing, View, ask, hear_results, look
 from tollhouse.flows.cancel import cancel
 from tollhouse.flows.capture import capture
 from tollhouse.flows.confirm import confirm
@@ -20,6 +25,7 @@ from tollhouse.merchant import Project
 from tollhouse.money import Money
 from tollhouse.payment import Details
 from tollhouse.session import Offer, PaymentSession
+from tollhouse.threeds.translate import Browser
 
 AMOUNT = Money(4990, "eur")
 OFFER = Offer(money=AMOUNT, details=Details(customer={"reference": "u-3108"}, metadata="order-5512"))
@@ -55,6 +61,80 @@ async def confirmed(world: MemoryWorld, *, project: Project = PROJECT) -> Paymen
     """A confirmed session whose charge is planned and has not left."""
     session = await prepared(world, project=project)
     return (await confirm(world, call(project), session.id)).session
+
+
+BROWSER = Browser(
+    accept_header="text/html,*/*;q=0.8",
+    user_agent="Mozilla/5.0 (X11; Linux x86_64)",
+    language="en-GB",
+    ip="203.0.113.7",
+    has_script=True,
+    screen_height="900",
+    screen_width="1440",
+    timezone_minutes="-60",
+)
+
+
+async def awaiting_payer(
+    world: MemoryWorld,
+    *,
+    project: Project = PROJECT,
+    version: str = "2.2.0",
+    method_url: str | None = None,
+    options: dict[str, Any] | None = None,
+) -> PaymentSession:
+    """A confirmed session whose card takes part in 3-D Secure: the payer has the link and has not come yet."""
+    paying = card()
+    world.directory.enrolled[paying.pan.reveal()] = Enrolment(version=version, method_url=method_url)
+    offer = replace(OFFER, details=replace(OFFER.details, options=options))
+    session = (await init_payment(world, call(project), offer, paying)).session
+    settled = await confirm(world, call(project), session.id)
+    assert settled.session.payments[0].action_link is not None
+    return settled.session
+
+
+async def asked(world: MemoryWorld, session: PaymentSession, completion: str = "U") -> View:
+    """What the payer's page shows after the directory server was asked; what followed has been driven."""
+    done = await ask(world, link_of(session), BROWSER, completion)
+    assert done is not None
+    await drive(world, done.session)
+    return done.view
+
+
+async def view_of(world: MemoryWorld, session: PaymentSession) -> View:
+    """What the payer's page shows now."""
+    view = await look(world, link_of(session))
+    assert view is not None
+    return view
+
+
+async def challenged(world: MemoryWorld, **given: Any) -> PaymentSession:
+    """A session whose payer is in the middle of a challenge; arguments are those of `awaiting_payer`."""
+    session = await awaiting_payer(world, **given)
+    world.directory.script.append(answering("C"))
+    assert (await asked(world, session)).showing is Showing.CHALLENGE
+    return world.session(session)
+
+
+async def heard(world: MemoryWorld, body: bytes) -> dict[str, Any]:
+    """What the directory server is answered; what followed has been driven."""
+    answer = await hear_results(world, body)
+    if answer.session is not None:
+        await drive(world, answer.session)
+    found: dict[str, Any] = json.loads(answer.body)
+    return found
+
+
+def with_settings(project: Project, **settings: Any) -> Project:
+    """The project with other settings."""
+    return replace(project, settings=replace(project.settings, **settings))
+
+
+def link_of(session: PaymentSession) -> str:
+    """The payer's link."""
+    link = session.payments[0].action_link
+    assert link is not None
+    return link
 
 
 async def driven(world: MemoryWorld, settled: Settled | PaymentSession) -> PaymentSession:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.ground.story import ONE_STAGE, TWO_STAGE, Counted, Story, outcome_for
+from tests.ground.story import ENROLLED, ONE_STAGE, TWO_STAGE, Counted, Story, outcome_for
 from tollhouse.api.wire.answers import JsonWire
 from tollhouse.change import Change, KeyClaim, Note
+from tollhouse.exemption import Exemption
 from tollhouse.ledger import Transfer
 from tollhouse.life import Kept, Life, Past
 from tollhouse.merchant import Settings
@@ -85,7 +86,58 @@ def waiting(number: int = 1) -> Story:
     return told(number).start()
 
 
-STORIES = (paid, refunded, captured, released, reversed_late, declined, cancelled, timed_out, stuck, waiting)
+def asked(number: int = 1, settings: Settings = ONE_STAGE) -> Story:
+    """A payer who must act, for whom the directory server was asked."""
+    return told(number, settings).start(ENROLLED).wait(1).confirm().wait(5).ask().wait(1)
+
+
+def authenticated(number: int = 1) -> Story:
+    """A sale with proof, without a challenge."""
+    return answered(asked(number).reply("Y"), "00")
+
+
+def challenged(number: int = 1) -> Story:
+    """A hold with proof, after one challenge that was left and another that was passed."""
+    story = asked(number, TWO_STAGE).reply("C").wait(60).retry().ask().reply("C").wait(40).result("Y")
+    return answered(story, "00")
+
+
+def unproven(number: int = 1) -> Story:
+    """A sale for whose payer the issuer could not vouch."""
+    return answered(asked(number).reply("U"), "00")
+
+
+def unheard(number: int = 1) -> Story:
+    """A sale although the directory server was silent."""
+    return answered(asked(number).reply(""), "00")
+
+
+def stepped_up(number: int = 1) -> Story:
+    """An exempt sale, declined softly, and a second one with proof."""
+    story = answered(told(number).start(ENROLLED, Exemption.LOW_VALUE).confirm(), "65")
+    return answered(story.wait(5).ask().reply("C").wait(30).result("Y"), "00")
+
+
+def refused(number: int = 1) -> Story:
+    """A payer who was not authenticated."""
+    return asked(number).reply("C").wait(50).result("N")
+
+
+def away(number: int = 1) -> Story:
+    """A payer who never came."""
+    return told(number).start(ENROLLED).confirm().wait(3600).sweep()
+
+
+def acting(number: int = 1) -> Story:
+    """A payer in the middle of a challenge."""
+    return asked(number).reply("C")
+
+
+GUARDED = (authenticated, challenged, unproven, unheard, stepped_up, refused, away, acting)
+STORIES = (
+    *(paid, refunded, captured, released, reversed_late, declined, cancelled, timed_out, stuck, waiting),
+    *GUARDED,
+)
 
 
 def life_of(story: Story) -> Life:

@@ -10,12 +10,16 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tollhouse.acquirers.iso8583.fields import SPEC
+from tollhouse.authentication import FINAL, Authentication, Enrolment, Result, TransStatus, Wish
+from tollhouse.authentication import State as AuthenticationState
 from tollhouse.card import PAN, Expiry, luhn_digit
+from tollhouse.exemption import Exemption
 from tollhouse.money import AMOUNT_MINOR_MAX, CURRENCIES, Money
 from tollhouse.operation import Kind, Operation, References, State
 from tollhouse.outcome import Reason
 from tollhouse.payment import Decision, Details, HoldExpiry, PayingCard, Payment, Phase
 from tollhouse.session import Offer, PaymentSession
+from tollhouse.verdict import Policy
 
 DIGITS = string.digits
 ALPHANUMERICS = string.ascii_uppercase + string.digits
@@ -63,15 +67,28 @@ messages = st.tuples(st.sampled_from(MTIS), st.fixed_dictionaries({}, optional=_
 # What a session may be told, by anybody, in any order. Each word is a method of `tests.ground.story.Story`.
 MERCHANT_WORDS = ("confirm", "cancel", "capture", "refund")
 WORLD_WORDS = ("send", "lose", "not_send", "answer", "repeat_answer", "wait", "sweep")
-ANSWER_CODES = ("00", "00", "00", "05", "10", "25", "51", "68", "94", "96", "zz")
+PAYER_WORDS = ("ask", "reply", "result", "broken_off", "retry")  # 3-D Secure: the payer, the directory, the issuer
+ANSWER_CODES = ("00", "00", "00", "05", "10", "25", "51", "65", "1A", "68", "94", "96", "zz")
 
-words = st.tuples(
-    st.sampled_from((*MERCHANT_WORDS, *WORLD_WORDS, *WORLD_WORDS)),
-    st.sampled_from(ANSWER_CODES),
-    st.integers(1, 2_590),  # an amount, or a choice among operations
-    st.sampled_from((1, 16, 61, 300, 3_600, 15_000, 90_000, 400_000)),  # seconds that pass
+
+def _words(names: tuple[str, ...], codes: tuple[str, ...]) -> st.SearchStrategy[tuple[str, str, int, int]]:
+    return st.tuples(
+        st.sampled_from(names),
+        st.sampled_from(codes),
+        st.integers(1, 2_590),  # an amount, or a choice among operations
+        st.sampled_from((1, 16, 61, 300, 3_600, 15_000, 90_000, 400_000)),  # seconds that pass
+    )
+
+
+walks = st.lists(_words((*MERCHANT_WORDS, *WORLD_WORDS, *WORLD_WORDS), ANSWER_CODES), max_size=40)
+guarded_walks = st.lists(
+    _words(
+        ("ask", "reply", "result", *PAYER_WORDS, *PAYER_WORDS, "send", "send", *WORLD_WORDS),
+        ("65", "1A", "65", *ANSWER_CODES),
+    ),
+    min_size=5,
+    max_size=40,
 )
-walks = st.lists(words, max_size=40)
 
 # --- sessions: everything that books may hold, whether or not a rule would ever write it ------------------------------
 
@@ -87,8 +104,16 @@ objects = st.none() | st.dictionaries(texts, documents, max_size=3)
 names = st.text(ALPHANUMERICS, min_size=1, max_size=12)
 sealed_cvvs = st.builds("{}.{}.{}".format, names, names, names)
 expiries = st.builds(Expiry, st.integers(2000, 2099), st.integers(1, 12))
+enrolments = st.builds(Enrolment, version=names, method_url=st.none() | texts)
 paying_cards = st.builds(
-    PayingCard, token=names, bin=_digits(6), last4=_digits(4), brand=st.none() | names, expiry=expiries
+    PayingCard,
+    token=names,
+    bin=_digits(6),
+    last4=_digits(4),
+    brand=st.none() | names,
+    expiry=expiries,
+    fingerprint=st.just("") | names,
+    enrolment=st.none() | enrolments,
 )
 details = st.builds(
     Details, customer=objects, participants=objects, options=objects, metadata=documents, unechoed=objects
@@ -109,7 +134,13 @@ references = st.builds(
     transmitted_at=instants,
 )
 reasons = st.sampled_from(Reason)
-MAY_HAVE_CVV = (Phase.ROUTING, Phase.AWAIT_CONFIRM, Phase.CONFIRMED)
+exemptions = st.none() | st.sampled_from(Exemption)
+results = st.builds(
+    Result,
+    status=st.sampled_from(TransStatus),
+    **{name: st.none() | texts for name in ("status_reason", "eci", "value", "cancelled")},
+)
+MAY_HAVE_CVV = (Phase.ROUTING, Phase.AWAIT_CONFIRM, Phase.CONFIRMED, Phase.AWAIT_ACTION)
 
 
 @st.composite
@@ -128,7 +159,11 @@ def payment_standings(draw: st.DrawFn, money: Money) -> dict[str, Any]:
         "rrn": draw(st.none() | names),
         "approval_code": draw(st.none() | names),
         "reason": draw(reasons if phase is Phase.FAILED else st.none() | reasons),
-        **{name: draw(st.none() | instants) for name in ("decision_deadline_at", "hold_deadline_at", "finished_at")},
+        "action_link": draw(names if phase is Phase.AWAIT_ACTION else st.none() | names),
+        **{
+            name: draw(st.none() | instants)
+            for name in ("decision_deadline_at", "action_deadline_at", "hold_deadline_at", "finished_at")
+        },
     }
 
 
@@ -146,11 +181,42 @@ def operation_standings(draw: st.DrawFn, is_live: bool) -> dict[str, Any]:
         "response_code": draw(st.none() | names),
         "approval_code": draw(st.none() | names),
         "reason": draw(st.none() | reasons),
+        "authentication_id": draw(st.none() | names),
+        "exemption": draw(exemptions),
         **{
             name: draw(st.none() | instants)
             for name in ("submitted_at", "next_attempt_at", "unclear_since", "finished_at")
         },
     }
+
+
+@st.composite
+def authentication_standings(draw: st.DrawFn, may_be_open: bool) -> dict[str, Any]:
+    """What of an authentication may change, within what the books allow."""
+    state = draw(st.sampled_from(AuthenticationState if may_be_open else sorted(FINAL)))
+    return {
+        "state": state,
+        "result": draw(results if state is AuthenticationState.FINISHED else st.none() | results),
+        **{name: draw(st.none() | names) for name in ("ds_transaction_id", "acs_transaction_id", "acs_url")},
+        **{name: draw(st.none() | instants) for name in ("asked_at", "finished_at")},
+    }
+
+
+@st.composite
+def authentications(draw: st.DrawFn, payments: list[Payment]) -> tuple[Authentication, ...]:
+    """Some authentications of these payments, of which the last may be open."""
+    opened = sorted(draw(st.lists(instants, max_size=4 if payments else 0)))
+    return tuple(
+        Authentication(
+            id=f"au_{number}",
+            payment_id=draw(st.sampled_from(payments)).id,
+            version=draw(names),
+            wish=draw(st.sampled_from(Wish)),
+            opened_at=opened_at,
+            **draw(authentication_standings(number == len(opened) - 1)),
+        )
+        for number, opened_at in enumerate(opened)
+    )
 
 
 @st.composite
@@ -168,6 +234,9 @@ def sessions(draw: st.DrawFn) -> PaymentSession:
             shows_fees=draw(st.booleans()),
             hold_seconds=draw(st.integers(0, 2**31 - 1)),
             hold_expiry=draw(st.sampled_from(HoldExpiry)),
+            threeds=draw(st.sampled_from(Policy)),
+            exemption=draw(exemptions),
+            names_session_on_return=draw(st.booleans()),
             **draw(payment_standings(money)),
         )
         for number, created_at in enumerate(sorted(draw(st.lists(instants, max_size=2))))
@@ -200,6 +269,7 @@ def sessions(draw: st.DrawFn) -> PaymentSession:
         offer=draw(st.just(Offer()) | offers),
         payments=tuple(payments),
         operations=tuple(operations),
+        authentications=draw(authentications(payments)),
         events_count=draw(st.integers(0, 2**31 - 1)),
         dropped=draw(st.none() | reasons),
         finished_at=draw(st.none() | instants),
@@ -223,6 +293,10 @@ def moved(draw: st.DrawFn, session: PaymentSession) -> PaymentSession:
         offer=draw(st.just(Offer()) | offers),
         payments=payments,
         operations=operations,
+        authentications=tuple(
+            replace(one, **draw(authentication_standings(one is session.authentications[-1])))
+            for one in session.authentications
+        ),
         events_count=draw(st.integers(0, 2**31 - 1)),
         dropped=draw(st.none() | reasons),
         finished_at=draw(st.none() | instants),

@@ -16,6 +16,7 @@ from itertools import count
 from typing import Any
 
 from tests.bank import Bank
+from tests.issuer import FakeDirectory
 from tollhouse.acquirers import ACQUIRERS
 from tollhouse.acquirers.message import NoAnswer, NotSent, Request, Response
 from tollhouse.api.wire.answers import JsonWire
@@ -71,6 +72,16 @@ class CountedIds:
         """The next one."""
         self._count += 1
         return f"{prefix}_{self._count}"
+
+    def secret(self) -> str:
+        """22 characters, counted."""
+        self._count += 1
+        return f"{self._count:022d}"
+
+    def uuid(self) -> str:
+        """A UUID, counted."""
+        self._count += 1
+        return f"00000000-0000-4000-8000-{self._count:012d}"
 
 
 class CountedNaming:
@@ -258,6 +269,7 @@ class MemoryWorld(World):
     clock: FakeClock
     herald: FakeHerald
     log: FakeLog
+    directory: FakeDirectory
 
     def session(self, session: PaymentSession) -> PaymentSession:
         """The session as it stands now."""
@@ -284,10 +296,12 @@ def memory_world(**overrides: Any) -> MemoryWorld:
         "clock": clock,
         "ids": CountedIds(),
         "naming": CountedNaming(),
-        "wire": JsonWire(),
+        "wire": JsonWire("https://pay.test"),
         "herald": FakeHerald(),
         "log": FakeLog(),
         "limits": Limits(),
+        "directory": FakeDirectory(),
+        "public_url": "https://pay.test",
     }
     return MemoryWorld(**{**parts, **overrides})
 

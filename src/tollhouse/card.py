@@ -6,6 +6,8 @@ Rules of ISO/IEC 7812 (numbers, Luhn) and PCI DSS 3.4.1 (show at most BIN and la
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -81,6 +83,10 @@ class PAN(Secret):
     @property
     def last4(self) -> str:
         return self._value[-4:]
+
+    def place_in(self, sorted_bounds: Sequence[str]) -> int:
+        """How many of these bounds lie at or before this number; each is a length in two digits, then digits."""
+        return bisect_right(sorted_bounds, f"{len(self._value):02d}{self._value}")
 
     def __repr__(self) -> str:
         return f"PAN({mask(self._value)})"

@@ -25,7 +25,7 @@ class Step:
 class Note:
     """Something worth showing in the session's life that is no transition: a request, an acquirer message."""
 
-    kind: str  # request | message_out | message_in
+    kind: str  # request | message_out | message_in | threeds
     data: Any
 
 
@@ -62,6 +62,7 @@ class Change:
     answer: PaymentSession
     payment_ids: frozenset[str] = frozenset()
     operation_ids: frozenset[str] = frozenset()
+    authentication_ids: frozenset[str] = frozenset()
     steps: tuple[Step, ...] = ()
     transfers: tuple[Transfer, ...] = ()
     events: tuple[Event, ...] = ()

@@ -8,10 +8,13 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 
+from tollhouse import authenticating
+from tollhouse.authentication import Wish
 from tollhouse.change import Change
 from tollhouse.draft import Draft, Ids
 from tollhouse.event import EventType
-from tollhouse.merchant import CaptureMode, Project
+from tollhouse.exemption import Exemption
+from tollhouse.merchant import CaptureMode, Project, Settings
 from tollhouse.money import Money
 from tollhouse.operation import Kind, State
 from tollhouse.outcome import Reason
@@ -30,6 +33,7 @@ from tollhouse.session import DECISION_SECONDS_MAX, GIVEN_CARD_SECONDS_MAX, Offe
 WAS_CANCELLED = {
     Reason.CANCELLED_BY_MERCHANT: "the session was cancelled by the merchant",
     Reason.CANCELLED: "the session was cancelled because it was not started in time",
+    Reason.ACTION_TIMEOUT: "the session was cancelled because the payer did not act in time",
     Reason.CONFIRM_TIMEOUT: "the session was cancelled because nobody confirmed it in time",
     Reason.CAPTURE_TIMEOUT: "the hold was released because nobody captured it in time",
 }
@@ -87,7 +91,15 @@ def require_startable(session: PaymentSession) -> None:
         raise StateForbids(f"session_id: {_standing(session)}; a payment can be started once")
 
 
-def start_payment(session: PaymentSession, given: Offer, project: Project, *, now: datetime, ids: Ids) -> Change:
+def start_payment(
+    session: PaymentSession,
+    given: Offer,
+    project: Project,
+    *,
+    now: datetime,
+    ids: Ids,
+    exemption: Exemption | None = None,
+) -> Change:
     """Start the session's payment with what was given at create and now.
 
     It is routed in the same breath, so the change ends in *await_confirm* (or *confirmed*, or *failed* without a
@@ -120,6 +132,9 @@ def start_payment(session: PaymentSession, given: Offer, project: Project, *, no
             shows_fees=settings.show_fees,
             hold_seconds=settings.hold_period,
             hold_expiry=settings.hold_expiry,
+            threeds=settings.threeds,
+            exemption=exemption,
+            names_session_on_return=settings.return_params,
             sealed_cvv=offer.sealed_cvv,
         )
     )
@@ -130,31 +145,46 @@ def start_payment(session: PaymentSession, given: Offer, project: Project, *, no
         draft.payment(replace(payment, sealed_cvv=None))
         draft.tell(payment.id, Told.REJECTED, reason=Reason.ROUTING)
         draft.announce(EventType.PAYMENT_FINISHED)
-    elif settings.auto_confirm:
-        payment = draft.payment(replace(payment, decision=Decision.CONFIRMED))
-        _plan_charge(draft, draft.tell(payment.id, Told.AUTO_CONFIRMED))
     else:
-        deadline = now + timedelta(seconds=DECISION_SECONDS_MAX)
-        draft.payment(replace(payment, decision_deadline_at=deadline))
-        draft.tell(payment.id, Told.ROUTED)
-        draft.announce(EventType.READY_TO_CONFIRM)
+        _prepare(draft, payment, settings)
     return draft.change(answer=answer)
 
 
-def _plan_charge(draft: Draft, payment: Payment) -> None:
-    kind = Kind.AUTHORIZATION if payment.is_two_stage else Kind.SALE
-    draft.plan(kind, payment, payment.money.minor)
+def _prepare(draft: Draft, payment: Payment, settings: Settings) -> None:
+    """The merchant is asked for the decision, or has made it beforehand."""
+    if settings.auto_confirm:
+        decided = draft.payment(replace(payment, decision=Decision.CONFIRMED))
+        _go_on(draft, draft.tell(decided.id, Told.AUTO_CONFIRMED))
+        return
+    deadline = draft.now + timedelta(seconds=DECISION_SECONDS_MAX)
+    draft.payment(replace(payment, decision_deadline_at=deadline))
+    draft.tell(payment.id, Told.ROUTED)
+    draft.announce(EventType.READY_TO_CONFIRM)
+
+
+def _go_on(draft: Draft, payment: Payment) -> None:
+    """What follows a confirmation: the payer is authenticated first, or the charge is sent."""
+    if authenticating.is_due(payment):
+        authenticating.begin(draft, payment, Told.ACTION_REQUIRED, Wish.NO_PREFERENCE)
+    else:
+        authenticating.plan_charge(draft, payment)
 
 
 def confirm(session: PaymentSession, *, now: datetime, ids: Ids) -> Change | None:
-    """The merchant's yes to every prepared payment. None when it stands already; `StateForbids` otherwise."""
+    """The merchant's yes to every prepared payment. None when it stands already; `StateForbids` otherwise.
+
+    The caller is shown the moment before the payer is asked to act, if that is due.
+    """
     awaiting = _awaiting(session)
     if awaiting and session.status is not Status.ERROR:
         draft = Draft(session, now=now, ids=ids)
         for payment in awaiting:
             draft.payment(replace(payment, decision=Decision.CONFIRMED, decision_deadline_at=None))
-            _plan_charge(draft, draft.tell(payment.id, Told.CONFIRM))
-        return draft.change()
+            draft.tell(payment.id, Told.CONFIRM)
+        answer = draft.seen()
+        for payment in awaiting:
+            _go_on(draft, draft.session.payment(payment.id))
+        return draft.change(answer=answer)
     if _is_cancelled(session) or not any(p.decision is Decision.CONFIRMED for p in session.payments):
         raise StateForbids(f"session_id: {_standing(session)}")
     return None

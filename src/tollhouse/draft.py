@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
+from tollhouse.authentication import Authentication
+from tollhouse.authentication import State as AuthenticationState
 from tollhouse.bookkeeping import transfers_of
 from tollhouse.change import Alarm, Change, Step
 from tollhouse.event import Event, EventType
@@ -17,9 +19,16 @@ from tollhouse.session import PaymentSession, Status
 
 
 class Ids(Protocol):
-    """Where new ids come from: unique for ever, in the shape of wire-api section 1 (`pm_` + digits)."""
+    """Where new ids come from: unique for ever."""
 
-    def new(self, prefix: str) -> str: ...
+    def new(self, prefix: str) -> str:
+        """In the shape of wire-api section 1: `pm_` and digits."""
+
+    def secret(self) -> str:
+        """128 random bits as 22 characters of a URL."""
+
+    def uuid(self) -> str:
+        """A random UUID, as 3-D Secure wants its ids."""
 
 
 class Draft:
@@ -32,6 +41,7 @@ class Draft:
         self.ids = ids
         self._payment_ids: set[str] = set()
         self._operation_ids: set[str] = set()
+        self._authentication_ids: set[str] = set()
         self._steps: list[Step] = []
         self._transfers: list[Transfer] = []
         self._events: list[Event] = []
@@ -62,6 +72,17 @@ class Draft:
         self.session = self.session.with_operation(operation)
         self._operation_ids.add(operation.id)
         return operation
+
+    def authentication(self, authentication: Authentication, heard: str) -> Authentication:
+        """Put an authentication as it becomes; a new one or one that moved leaves a step."""
+        known = [old for old in self.session.authentications if old.id == authentication.id]
+        before = known[0].state if known else ""
+        if before != authentication.state:
+            subject = authentication.id
+            self._steps.append(Step(subject=subject, before=before, heard=heard, after=authentication.state))
+        self.session = self.session.with_authentication(authentication)
+        self._authentication_ids.add(authentication.id)
+        return authentication
 
     def plan(self, kind: Kind, payment: Payment, amount_minor: int, *, target: Operation | None = None) -> Operation:
         """Write down a new operation, to be sent at once."""
@@ -126,7 +147,9 @@ class Draft:
             for operation in session.operations
         )
         # The lease keeps everybody else from concluding that an answer somebody waits for will not come.
-        awaited = any(o.state is State.SUBMITTED and o.kind in UNDOABLE for o in session.operations)
+        awaited = any(o.state is State.SUBMITTED and o.kind in UNDOABLE for o in session.operations) or any(
+            one.state is AuthenticationState.ASKED for one in session.authentications
+        )
         return Change(
             id=self.ids.new("ch"),
             at=self.now,
@@ -134,6 +157,7 @@ class Draft:
             answer=answer or session,
             payment_ids=frozenset(self._payment_ids),
             operation_ids=frozenset(self._operation_ids),
+            authentication_ids=frozenset(self._authentication_ids),
             steps=tuple(self._steps),
             transfers=tuple(self._transfers),
             events=tuple(self._events),

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from tollhouse import authenticating
+from tollhouse.authentication import Wish
 from tollhouse.change import Change
 from tollhouse.draft import Draft, Ids
 from tollhouse.event import EventType
@@ -31,7 +33,7 @@ from tollhouse.operation import (
     next_gap_seconds,
     not_sent_gap_seconds,
 )
-from tollhouse.outcome import Approved, Outcome, Reason, Unknown
+from tollhouse.outcome import Approved, Declined, Outcome, Reason, Unknown
 from tollhouse.payment import Payment, Phase, Told, may_tell
 from tollhouse.session import PaymentSession
 
@@ -148,6 +150,8 @@ def _hear_undoable(draft: Draft, operation: Operation, outcome: Outcome) -> Chan
             draft.post(after)
             _succeed(draft, after)
         case State.DECLINED:
+            if isinstance(outcome, Declined) and operation.kind in CHARGES and _steps_up(draft, operation, outcome):
+                return draft.change()
             _fail(draft, after, Told.DECLINED)
         case State.REVERSING:
             payment = draft.session.payment(operation.payment_id)
@@ -161,6 +165,15 @@ def _hear_undoable(draft: Draft, operation: Operation, outcome: Outcome) -> Chan
         case State.PLANNED | State.SUBMITTED | State.REVERSED:
             raise AssertionError(f"{operation.kind} cannot become {after.state} by an answer")
     return draft.change()
+
+
+def _steps_up(draft: Draft, operation: Operation, outcome: Declined) -> bool:
+    """A soft decline is final for its operation; the payment goes on with the payer's authentication (P24)."""
+    if not authenticating.may_step_up(draft.session, operation, outcome):
+        return False
+    payment = draft.session.payment(operation.payment_id)
+    authenticating.begin(draft, payment, Told.STEP_UP, Wish.MANDATE)
+    return True
 
 
 def _contradiction(draft: Draft, operation: Operation, heard: Heard) -> Change | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from tollhouse.card import PAN, brand_of, is_luhn, mask
 
@@ -62,6 +63,20 @@ def _card_ends(groups: list[re.Match[str]], first: int, *, digits_min: int = _DI
         digits += groups[last][0]
         if digits_min <= len(digits) <= _DIGITS_MAX and is_luhn(digits) and brand_of(PAN(digits)):
             yield last
+
+
+def mask_json(value: Any) -> Any:
+    """JSON of somebody else's with the card numbers in its texts and names masked."""
+    match value:
+        case str():
+            return mask_cards(value)
+        case dict():
+            return {mask_cards(name): mask_json(member) for name, member in value.items()}
+        case list() | tuple():
+            return [mask_json(item) for item in value]
+        case _:
+            text = mask_cards(repr(value))
+            return value if text == repr(value) else text
 
 
 def holds_card(value: object) -> bool:

@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tollhouse.exemption import Exemption
 from tollhouse.payment import HoldExpiry
+from tollhouse.verdict import Policy
 
 PROJECT_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 PUBLIC_KEYS_MAX = 5
@@ -46,6 +48,8 @@ class Settings:
     capture_mode: CaptureMode = CaptureMode.ONE_STAGE
     hold_period: int = 3 * 86400 + 23 * 3600
     hold_expiry: HoldExpiry = HoldExpiry.RELEASE
+    threeds: Policy = Policy.AUTO
+    threeds_exemptions: tuple[Exemption, ...] = ()
     partial_refunds: bool = True
     return_params: bool = True
     webhook_version: int | None = None
@@ -81,8 +85,6 @@ _LATER = {
     "sync_payments": "off",
     "redirect_passthrough": "off",
     "card_id": "off",
-    "threeds": "auto",
-    "threeds_exemptions": "none",
     "widget_origins": "*",
     "signature": "body",
 }
@@ -100,6 +102,7 @@ def parse_setting(name: str, text: str) -> dict[str, object]:
         "capture_mode": CaptureMode,
         "hold_expiry": HoldExpiry,
         "webhook_order": WebhookOrder,
+        "threeds": Policy,
     }
     if name in _LATER:
         if text != _LATER[name]:
@@ -114,6 +117,8 @@ def parse_setting(name: str, text: str) -> dict[str, object]:
         if text not in values:
             raise SettingInvalid(f"{name}={text}: {' or '.join(values)} expected")
         return {name: choices[name](text)}
+    if name == "threeds_exemptions":
+        return {name: _parse_exemptions(text)}
     if name == "webhook_version":
         if text not in ("session", "v1", "v2"):
             raise SettingInvalid(f"{name}={text}: session, v1 or v2 expected")
@@ -131,6 +136,14 @@ def parse_setting(name: str, text: str) -> dict[str, object]:
         return {name: seconds}
     known = sorted({*Settings.__dataclass_fields__, *_LATER})
     raise SettingInvalid(f"{name}: no such setting; there are {', '.join(known)}")
+
+
+def _parse_exemptions(text: str) -> tuple[Exemption, ...]:
+    names = [] if text == "none" else text.split(",")
+    known = [exemption.value for exemption in Exemption]
+    if any(name not in known for name in names) or len(set(names)) < len(names):
+        raise SettingInvalid(f"threeds_exemptions={text}: none, or a list such as low_value,tra of {', '.join(known)}")
+    return tuple(Exemption(name) for name in names)
 
 
 _DURATION = re.compile(r"(?:([0-9]{1,4})d)?(?:([0-9]{1,4})h)?(?:([0-9]{1,4})m)?(?:([0-9]{1,7})s?)?")

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from tollhouse.exemption import Exemption
 from tollhouse.outcome import Approved, Declined, Outcome, PartlyApproved, Reason, Unknown
 
 
@@ -137,7 +138,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One instruction. `target_id` is what it acts on: the charge of a capture or refund, what a reversal undoes."""
+    """One instruction. `target_id` is what it acts on: the charge of a capture or refund, what a reversal undoes.
+
+    `authentication_id` is the authentication that a charge uses up, `exemption` what it claims instead of one.
+    """
 
     id: str
     kind: Kind
@@ -157,6 +161,8 @@ class Operation:
     reason: Reason | None = None
     finished_at: datetime | None = None
     metadata: Any = None
+    authentication_id: str | None = None
+    exemption: Exemption | None = None
 
     @property
     def is_final(self) -> bool:

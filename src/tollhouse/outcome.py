@@ -26,7 +26,9 @@ class Reason(StrEnum):
     CANCELLED_BY_MERCHANT = "session_cancelled_by_partner"
     CANCELLED = "session_cancelled"
     CONFIRM_TIMEOUT = "confirm_timeout"
+    ACTION_TIMEOUT = "action_timeout"
     CAPTURE_TIMEOUT = "capture_timeout"
+    NOT_AUTHENTICATED = "3DS_error"
 
 
 DESCRIPTIONS: dict[Reason, str] = {
@@ -44,6 +46,8 @@ DESCRIPTIONS: dict[Reason, str] = {
     Reason.CANCELLED_BY_MERCHANT: "Cancelled by the merchant",
     Reason.CANCELLED: "Cancelled: the session was not started in time",
     Reason.CONFIRM_TIMEOUT: "Not confirmed in time",
+    Reason.ACTION_TIMEOUT: "The payer did not act in time",
+    Reason.NOT_AUTHENTICATED: "The payer was not authenticated",
     Reason.CAPTURE_TIMEOUT: "Not captured in time; the hold was released",
 }
 assert set(DESCRIPTIONS) == set(Reason)

@@ -8,9 +8,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from tollhouse.authentication import Enrolment
 from tollhouse.card import Expiry
+from tollhouse.exemption import Exemption
 from tollhouse.money import Money
 from tollhouse.outcome import Reason
+from tollhouse.verdict import Policy
 
 
 class Phase(StrEnum):
@@ -19,6 +22,7 @@ class Phase(StrEnum):
     ROUTING = "routing"
     AWAIT_CONFIRM = "await_confirm"
     CONFIRMED = "confirmed"
+    AWAIT_ACTION = "await_action"
     AUTHORIZING = "authorizing"
     HELD = "held"
     CAPTURING = "capturing"
@@ -40,12 +44,17 @@ class Told(StrEnum):
     CONFIRM = "confirm"
     CANCEL = "cancel"
     DECISION_OVER = "decision_over"
+    ACTION_REQUIRED = "action_required"
+    AUTHENTICATED = "authenticated"
+    NOT_AUTHENTICATED = "not_authenticated"
+    ACTION_OVER = "action_over"
     LEAVING = "leaving"
     NOT_SENT = "not_sent"
     GIVEN_UP = "given_up"
     CHARGED = "charged"
     HELD = "held"
     DECLINED = "declined"
+    STEP_UP = "step_up"
     SILENCE = "silence"
     UNDONE = "undone"
     CAPTURE = "capture"
@@ -65,12 +74,17 @@ TRANSITIONS: dict[tuple[Phase, Told], Phase] = {
     (P.AWAIT_CONFIRM, T.CONFIRM): P.CONFIRMED,
     (P.AWAIT_CONFIRM, T.CANCEL): P.CANCELLING,
     (P.AWAIT_CONFIRM, T.DECISION_OVER): P.FAILED,
+    (P.CONFIRMED, T.ACTION_REQUIRED): P.AWAIT_ACTION,
+    (P.AWAIT_ACTION, T.AUTHENTICATED): P.CONFIRMED,
+    (P.AWAIT_ACTION, T.NOT_AUTHENTICATED): P.FAILED,
+    (P.AWAIT_ACTION, T.ACTION_OVER): P.FAILED,
     (P.CONFIRMED, T.LEAVING): P.AUTHORIZING,
     (P.CONFIRMED, T.GIVEN_UP): P.FAILED,
     (P.AUTHORIZING, T.NOT_SENT): P.CONFIRMED,
     (P.AUTHORIZING, T.CHARGED): P.SUCCEEDED,
     (P.AUTHORIZING, T.HELD): P.HELD,
     (P.AUTHORIZING, T.DECLINED): P.FAILED,
+    (P.AUTHORIZING, T.STEP_UP): P.AWAIT_ACTION,  # soft decline: the payer first, then a second authorization
     (P.AUTHORIZING, T.SILENCE): P.UNKNOWN,
     (P.HELD, T.CAPTURE): P.CAPTURING,
     (P.HELD, T.CANCEL): P.CANCELLING,
@@ -112,6 +126,8 @@ class PayingCard:
     last4: str
     brand: str | None
     expiry: Expiry
+    fingerprint: str = ""  # keyed: the same for the same number, and of no other use
+    enrolment: Enrolment | None = None  # None: it takes no part in 3-D Secure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,11 +154,16 @@ class Payment:
     created_at: datetime
     is_two_stage: bool = False
     shows_fees: bool = False
+    names_session_on_return: bool = True
     hold_seconds: int = 0
     hold_expiry: HoldExpiry = HoldExpiry.RELEASE
+    threeds: Policy = Policy.AUTO
+    exemption: Exemption | None = None  # claimed with the first authorization
     sealed_cvv: str | None = None
     decision: Decision | None = None
     decision_deadline_at: datetime | None = None
+    action_link: str | None = None  # where the payer authenticates: a secret of 128 bits
+    action_deadline_at: datetime | None = None
     hold_deadline_at: datetime | None = None
     held_minor: int = 0  # authorized
     captured_minor: int = 0
@@ -178,4 +199,6 @@ def tell(payment: Payment, told: Told, now: datetime, *, reason: Reason | None =
         after = replace(after, reason=reason)
     if phase in FINAL:
         after = replace(after, finished_at=now, decision_deadline_at=None, hold_deadline_at=None)
+    if phase is not Phase.AWAIT_ACTION:
+        after = replace(after, action_deadline_at=None)
     return after

@@ -9,13 +9,16 @@ from typing import Any, Protocol
 
 from tollhouse.acquirers import Acquirer
 from tollhouse.acquirers.message import Request, Response
-from tollhouse.card import CVV, CardDetails, KeptCard
+from tollhouse.authentication import Enrolment
+from tollhouse.card import CVV, PAN, CardDetails, KeptCard
 from tollhouse.change import Change, Note
 from tollhouse.draft import Ids
 from tollhouse.event import Event
+from tollhouse.exemption import LowValueUse
 from tollhouse.idempotency import UsedKey
 from tollhouse.operation import Limits, References
 from tollhouse.session import PaymentSession
+from tollhouse.threeds.translate import Inquiry
 from tollhouse.webhook import Attempt, Delivery
 
 
@@ -67,6 +70,15 @@ class Store(Protocol):
     async def find_operation(self, *, rrn: str, stan: str, terminal: str) -> tuple[str, str, str] | None:
         """Project, session and operation that sent under these references."""
 
+    async def find_link(self, link: str) -> tuple[str, str, str] | None:
+        """Project, session and payment that a payer's link belongs to."""
+
+    async def find_authentication(self, authentication_id: str) -> tuple[str, str] | None:
+        """Project and session of an authentication."""
+
+    async def low_value_use(self, project: str, card_fingerprint: str) -> LowValueUse:
+        """How often this card went without authentication as low value since its payer was last authenticated."""
+
     async def claim_due(self, now: datetime, *, limit: int) -> list[tuple[str, str]]:
         """Sessions with something due and no live lease, now leased to this node (which moves their version)."""
 
@@ -93,6 +105,19 @@ class Link(Protocol):
 
     async def exchange(self, request: Request, *, send_before: float) -> Response:
         """The answer. Raises `NotSent` (nothing was written, also past the monotonic deadline) or `NoAnswer`."""
+
+
+class Directory(Protocol):
+    """The way to the directory servers of 3-D Secure, and what is known of their card ranges."""
+
+    def find_enrolment(self, pan: PAN) -> Enrolment | None:
+        """Whether and how a card takes part, from the ranges in memory."""
+
+    async def ask(self, inquiry: Inquiry) -> bytes:
+        """The answer as it came. Raises `NotSent`, `NoAnswer`."""
+
+    async def tell(self, message: Mapping[str, Any]) -> None:
+        """An error message for the directory server, for what it is worth: nothing comes of it."""
 
 
 class Clock(Protocol):
@@ -143,6 +168,7 @@ class World:
     vault: Vault
     acquirers: Mapping[str, Acquirer]
     links: Mapping[str, Link]
+    directory: Directory
     clock: Clock
     ids: Ids
     naming: Naming
@@ -150,3 +176,4 @@ class World:
     herald: Herald
     log: Log
     limits: Limits
+    public_url: str  # how payers and directory servers reach us

@@ -1,23 +1,29 @@
-"""Promises checked on what the rows tell, after the fact and by nobody's word: P1 to P5 and P8 of money-safety.
+"""Promises checked on what the rows tell, after the fact and by nobody's word: P1 to P5 and P8 of money-safety,
+and that no charge went out without what 3-D Secure demands of it.
 
 Each check takes one session's life and yields a sentence for every violation it finds.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from tollhouse import ledger
+from tollhouse.authentication import Authentication, TransStatus, Wish
+from tollhouse.authentication import State as Standing
 from tollhouse.bookkeeping import transfers_of
+from tollhouse.change import Step
 from tollhouse.ledger import Transfer
 from tollhouse.life import Life
 from tollhouse.operation import CHARGES, Kind, Operation, State
 from tollhouse.outcome import NOT_FOUND_CODE, Approved, PartlyApproved, outcome_of_code
 from tollhouse.payment import Decision, Payment, Phase, Told
 from tollhouse.session import PaymentSession
+from tollhouse.verdict import Ending, Policy, Verdict, ending_of, proof_of, verdict_of
 
 RESPONSE_CODE, AMOUNT = "39", "4"  # fields of the acquirer's messages
 
@@ -31,6 +37,7 @@ class Promise(StrEnum):
     P4 = "P4"
     P5 = "P5"
     P8 = "P8"
+    THREEDS = "3DS"
 
 
 STATEMENTS: dict[Promise, str] = {
@@ -40,6 +47,7 @@ STATEMENTS: dict[Promise, str] = {
     Promise.P4: "confirm, cancel and deadline are one decision",
     Promise.P5: "an idempotency key makes at most one operation",
     Promise.P8: "the ledger sums to zero, and every transfer has its operation",
+    Promise.THREEDS: "a charge has an authentication that permits it, or needs none",
 }
 assert set(STATEMENTS) == set(Promise)
 
@@ -163,12 +171,108 @@ def ledger_holds(life: Life) -> Iterator[str]:
     yield from ledger.flaws(kept.what for kept in life.transfers if isinstance(kept.what, Transfer))
 
 
+def authenticated(life: Life) -> Iterator[str]:
+    """3-D Secure: each charge is permitted by the attempts before it, and uses up none that another charge used."""
+    session = life.session
+    for payment in session.payments:
+        charges = [o for o in session.operations if o.payment_id == payment.id and o.kind in CHARGES]
+        for number, charge in enumerate(charges):
+            name = f"{charge.kind} {charge.id}"
+            attempts = _attempts_before(life, charge)
+            for attempt, _ in attempts:
+                if attempt.result is not None and attempt.result.status in _FORBIDDING:
+                    yield f"{name} followed authentication {attempt.id}, which ended with {attempt.result.status}"
+            if charge.authentication_id is not None:
+                yield from _proof_flaws(charge, name, payment, attempts)
+            elif number:
+                yield f"{name} is a second charge and names no authentication"
+            elif attempts:
+                yield from _silence_flaws(name, payment, attempts)
+            elif not _needs_none(payment, charge):
+                yield f"{name} went out without authentication, its payment is to be authenticated"
+            if charge.exemption not in (None, payment.exemption) or (charge.exemption and attempts):
+                yield f"{name} claims exemption {charge.exemption}, which it may not"
+    uses = Counter(o.authentication_id for o in session.operations if o.authentication_id is not None)
+    for authentication_id, count in uses.items():
+        if count > 1:
+            yield f"authentication {authentication_id} is used by {count} operations"
+    for one in session.authentications:
+        yield from _broken_chain(life, one.id, "", one.state)
+
+
+_FORBIDDING = (TransStatus.NOT_AUTHENTICATED, TransStatus.REJECTED)
+_ASKED_FOR = (Standing.CHALLENGED, Standing.DECOUPLED)
+_Attempt = tuple[Authentication, Step]  # with the last it heard
+
+
+def _attempts_before(life: Life, charge: Operation) -> list[_Attempt]:
+    """The payment's attempts when the charge was planned, oldest first: history's order, whatever the clocks said."""
+    known = {one.id: one for one in life.session.authentications_of(charge.payment_id)}
+    heard: dict[str, Step] = {}
+    for step in (step for past in life.history for step in past.steps):
+        if step.subject == charge.id:
+            break
+        if step.subject in known:
+            heard[step.subject] = step
+    return [(known[id], step) for id, step in heard.items()]
+
+
+def _proof_flaws(charge: Operation, name: str, payment: Payment, attempts: list[_Attempt]) -> Iterator[str]:
+    """What is wrong with the authentication that a charge uses up."""
+    found = [(attempt, step) for attempt, step in attempts if attempt.id == charge.authentication_id]
+    if not found:
+        yield f"{name} names authentication {charge.authentication_id}, which its payment did not have by then"
+        return
+    ((attempt, step),) = found
+    result = attempt.result
+    if step.after != Standing.FINISHED or result is None or result.status in _UNDECIDED:
+        yield f"{name} names authentication {attempt.id}, which was {step.after} by then"
+        return
+    is_good = result.status in (TransStatus.AUTHENTICATED, TransStatus.ATTEMPTED)
+    is_hollow = is_good and proof_of(attempt, payment.card.brand).value is None
+    ending = Ending.UNAVAILABLE if is_hollow else ending_of(result.status)
+    is_mandated = _is_mandated(attempts)
+    if verdict_of(payment.threeds, ending, is_mandated=is_mandated) is Verdict.FAIL:
+        what = f"{result.status} without a value" if is_hollow else result.status
+        asked = ", and the issuer had asked for the payer" if is_mandated else ""
+        yield f"{name} uses authentication {attempt.id}, which ended with {what}: threeds is {payment.threeds}{asked}"
+
+
+_UNDECIDED = (TransStatus.CHALLENGE, TransStatus.DECOUPLED)
+
+
+def _is_mandated(attempts: list[_Attempt]) -> bool:
+    """Whether the issuer asked for the payer: by a soft decline, or by a challenge, be it one that was left."""
+    return any(
+        attempt.wish is Wish.MANDATE
+        or step.before in _ASKED_FOR
+        or (step.after == Standing.LAPSED and attempt.acs_transaction_id is not None)
+        for attempt, step in attempts
+    )
+
+
+def _silence_flaws(name: str, payment: Payment, attempts: list[_Attempt]) -> Iterator[str]:
+    """What is wrong with a charge that names no authentication though one was begun: only silence permits that."""
+    _, step = attempts[-1]
+    is_mandated = _is_mandated(attempts)
+    permits = verdict_of(payment.threeds, Ending.NO_ANSWER, is_mandated=is_mandated) is not Verdict.FAIL
+    if (step.before, step.after) != (Standing.ASKED, Standing.LAPSED) or not permits:
+        yield f"{name} names no authentication, the last before it was {step.before}, then {step.after}"
+
+
+def _needs_none(payment: Payment, charge: Operation) -> bool:
+    """Whether a payment goes without: the project never asks, nobody can be asked, or an exemption is claimed."""
+    is_exempt = payment.threeds is Policy.AUTO and charge.exemption is not None
+    return payment.threeds is Policy.NEVER or payment.card.enrolment is None or is_exempt
+
+
 CHECKS: Mapping[Promise, Callable[[Life], Iterator[str]]] = {
     Promise.P1: charged_once,
     Promise.P2: approvals_stand,
     Promise.P3: amounts_hold,
     Promise.P4: decided_once,
     Promise.P8: ledger_holds,
+    Promise.THREEDS: authenticated,
 }
 
 

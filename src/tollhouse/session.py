@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from tollhouse.authentication import Authentication
 from tollhouse.money import Money
 from tollhouse.operation import CHARGES, STUCK_AFTER_SECONDS, Kind, Operation, State
 from tollhouse.outcome import Reason
@@ -68,6 +69,7 @@ class PaymentSession:
     offer: Offer = Offer()
     payments: tuple[Payment, ...] = ()
     operations: tuple[Operation, ...] = ()
+    authentications: tuple[Authentication, ...] = ()
     events_count: int = 0
     dropped: Reason | None = None  # ended before any payment started
     finished_at: datetime | None = None
@@ -158,6 +160,19 @@ class PaymentSession:
         reversals = (o for o in self.operations if o.kind is Kind.REVERSAL and o.target_id == operation_id)
         return any(reversal.state is State.APPROVED for reversal in reversals)
 
+    def authentication(self, authentication_id: str) -> Authentication:
+        return next(one for one in self.authentications if one.id == authentication_id)
+
+    def authentications_of(self, payment_id: str) -> tuple[Authentication, ...]:
+        """Every attempt for this payment, oldest first, an open one last whatever the clocks said when they began."""
+        found = (one for one in self.authentications if one.payment_id == payment_id)
+        return tuple(sorted(found, key=lambda one: not one.is_final))
+
+    def with_authentication(self, authentication: Authentication) -> PaymentSession:
+        kept = tuple(authentication if old.id == authentication.id else old for old in self.authentications)
+        known = any(old.id == authentication.id for old in self.authentications)
+        return replace(self, authentications=kept if known else (*self.authentications, authentication))
+
     def with_payment(self, payment: Payment) -> PaymentSession:
         kept = tuple(payment if old.id == payment.id else old for old in self.payments)
         known = any(old.id == payment.id for old in self.payments)
@@ -177,8 +192,9 @@ class PaymentSession:
             if self.offer.card_given_at is not None:
                 times.append(self.offer.card_given_at + timedelta(seconds=GIVEN_CARD_SECONDS_MAX))
         for payment in self.payments:
-            deadlines = (payment.decision_deadline_at, payment.hold_deadline_at)
+            deadlines = (payment.decision_deadline_at, payment.action_deadline_at, payment.hold_deadline_at)
             times += [at for at in deadlines if at is not None and not payment.is_final]
+        times += [one.answer_due_at for one in self.authentications if one.answer_due_at is not None]
         times += [o.next_attempt_at for o in self.operations if o.next_attempt_at is not None]
         times += [
             o.unclear_since + timedelta(seconds=STUCK_AFTER_SECONDS)

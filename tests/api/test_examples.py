@@ -113,8 +113,10 @@ def test_answers_equal_the_examples(method: str) -> None:
 
 
 KNOWN = {"rrn": "606100004411", "approval_code": "7K20QX"}
+LINKED = {"action_link": "k4Tq9vWn2bR7xYc0LmZe5A"}
 EVENTS = {
     "ready_to_confirm": (1, session("09:15:02.100000", payment(Phase.AWAIT_CONFIRM, WITH_EMAIL))),
+    "action_required": (1, session("09:15:05.700000", payment(Phase.AWAIT_ACTION, **LINKED))),
     "ready_to_capture": (2, session("09:16:20", payment(Phase.HELD, held_minor=4990, **KNOWN))),
     "payment_finished": (
         1,
@@ -150,7 +152,21 @@ def test_webhooks_equal_the_examples(type: str) -> None:
         session=shown,
         created_at=shown.updated_at,
     )
-    assert JsonWire().webhook_body(event, api_version) == compact(wanted)
+    assert JsonWire("https://pay.example.com").webhook_body(event, api_version) == compact(wanted)
+
+
+def test_a_payment_that_awaits_its_payer_equals_the_example() -> None:
+    """Of the method that is not there yet, the payment is what `session/status` shows (wire-api 9.4)."""
+    wanted = CALLS["session/init/payment/sync"]["answer"]["session"]["payment_list"][0]
+    awaiting = payment(Phase.AWAIT_ACTION, options=SHOP_URL, metadata=None, **LINKED)
+    shown = session("11:00:01.800000", replace(awaiting, id="pm_880131", created_at=at("11:00:00")))
+    answer = json.loads(JsonWire("https://pay.example.com").answer_body(shown, 2))
+    assert compact(answer["session"]["payment_list"][0]) == compact(wanted)
+
+
+def test_every_webhook_has_its_example() -> None:
+    """None of the five types is left out above."""
+    assert set(EVENTS) == set(WEBHOOKS)
 
 
 def test_there_are_the_five_types_of_webhooks_and_no_other() -> None:

@@ -8,11 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from tests.api.client import CARD, EUROS, PAYMENT, Shop
-from tests.worlds import ANSWER_LOST, NOT_WRITTEN, declined
+from tests.api.client import CARD, EUROS, PAN, PAYMENT, Shop
+from tests.builders import asked
+from tests.issuer import answering
+from tests.worlds import ANSWER_LOST, NOT_WRITTEN, declined, memory_world
+from tollhouse.authentication import Enrolment
 from tollhouse.event import EventType
 from tollhouse.flows.recover import recover
 from tollhouse.hearing import submit
+from tollhouse.outcome import Reason
 from tollhouse.payment import Phase
 from tollhouse.session import Status
 
@@ -154,6 +158,54 @@ async def needs_a_person(shop: Shop) -> tuple[str, str]:
     return "shop", session_id
 
 
+async def awaits_the_payer(shop: Shop) -> tuple[str, str]:
+    """Confirmed, and the payer has the link."""
+    shop.world.directory.enrolled[PAN] = Enrolment(version="2.2.0")
+    _, session_id = await confirmed(shop)
+    assert shop.stored(session_id).payments[0].phase is Phase.AWAIT_ACTION
+    return "shop", session_id
+
+
+async def challenged(shop: Shop) -> tuple[str, str]:
+    """The payer is in the middle of a challenge."""
+    _, session_id = await awaits_the_payer(shop)
+    shop.world.directory.script.append(answering("C"))
+    await authenticate(shop, session_id)
+    return "shop", session_id
+
+
+async def stepped_up(shop: Shop) -> tuple[str, str]:
+    """Declined softly, and the payer is asked after all."""
+    shop.world.link.script.append(declined("65"))
+    _, session_id = await awaits_the_payer(shop)
+    await authenticate(shop, session_id)
+    assert shop.stored(session_id).payments[0].phase is Phase.AWAIT_ACTION
+    return "shop", session_id
+
+
+async def payer_was_late(shop: Shop) -> tuple[str, str]:
+    """The payer did not act in time."""
+    _, session_id = await awaits_the_payer(shop)
+    shop.world.clock.move(60 * 60)
+    await recover(shop.world, "shop", session_id)
+    assert shop.stored(session_id).reason is Reason.ACTION_TIMEOUT
+    return "shop", session_id
+
+
+async def not_authenticated(shop: Shop) -> tuple[str, str]:
+    """The issuer does not vouch for the payer."""
+    _, session_id = await awaits_the_payer(shop)
+    shop.world.directory.script.append(answering("N"))
+    await authenticate(shop, session_id)
+    assert shop.stored(session_id).reason is Reason.NOT_AUTHENTICATED
+    return "shop", session_id
+
+
+async def authenticate(shop: Shop, session_id: str) -> None:
+    """The payer's browser comes to the link, and what follows is driven."""
+    await asked(shop.world, shop.stored(session_id))
+
+
 # start, confirm, cancel, capture, refund: "ok" is carried out, "=" stands already, "no" is 409.
 TABLE: dict[Place, str] = {
     created: "ok no ok no no",
@@ -162,6 +214,11 @@ TABLE: dict[Place, str] = {
     confirmed: "no = no no no",
     authorizing: "no = no no no",
     unknown: "no = no no no",
+    awaits_the_payer: "no = no no no",
+    challenged: "no = no no no",
+    stepped_up: "no = no no no",
+    payer_was_late: "no no = no no",
+    not_authenticated: "no = no no no",
     held: "no = ok ok no",
     capturing: "no = no = no",
     cancelling: "no no = no no",
@@ -174,6 +231,7 @@ TABLE: dict[Place, str] = {
     refunding: "no = no = ok",
     needs_a_person: "no = no no no",
 }
+AWAITING = (awaits_the_payer, challenged, stepped_up)
 CELLS = [
     pytest.param(place, method, wanted, id=f"{place.__name__}-{method.removeprefix('session/')}")
     for place, row in TABLE.items()
@@ -228,6 +286,7 @@ async def test_a_status_can_always_be_read(shop: Shop, place: Place) -> None:
             assert set(payment) >= ALWAYS
             assert ("finished_at" in payment) is (payment["status"] in ("succeeded", "failed"))
             assert ("error" in payment) is (payment["status"] == "failed")
+            assert ("customer_interaction" in payment) is (place in AWAITING)
             assert isinstance(payment["customer"]["contacts"], list)
             assert all({"amounts", "amount_details"} <= set(refund) for refund in payment["refunds"])
 
@@ -246,6 +305,37 @@ async def test_every_webhook_is_one_that_clients_can_read(shop: Shop, place: Pla
         assert shown["session"]["id"] == session_id
         assert set(shown["session"]["payment_list"][0]) >= ALWAYS
         assert b"null" not in delivery.body
+
+
+async def test_the_answer_to_confirm_is_the_moment_before_the_payer_is_asked(open_shop: Callable[..., Shop]) -> None:
+    """Pending without anything to do; the link comes with the webhook and stands in the status (wire-api 9.5)."""
+    shop = open_shop(world=memory_world())
+    shop.world.directory.enrolled[PAN] = Enrolment(version="2.2.0")
+    session_id = await shop.prepared()
+    confirmed_at_once = await shop.call("session/confirm", {"session_id": session_id})
+    (payment,) = confirmed_at_once.session["payment_list"]
+    assert (payment["status"], "customer_interaction" in payment) == ("pending", False)
+    shown = (await shop.call("session/status", {"session_id": session_id})).session
+    assert (shown["status"], "next_action" in shown) == ("in_progress", False)
+    (payment,) = shown["payment_list"]
+    assert payment["status"] == "pending"
+    link = shop.stored(session_id).payments[0].action_link
+    url = f"https://pay.test/3ds/{link}"
+    redirect = {"url": url, "base_url": url, "method": "GET", "qs": {}, "params": {}}
+    assert payment["customer_interaction"] == {"type": "redirect", "redirect": redirect}
+    told = [json.loads(one.body) for one in shop.world.books.deliveries["shop", session_id].values()]
+    assert [one["type"] for one in told] == ["ready_to_confirm", "action_required"]
+    assert told[1]["session"]["payment_list"] == shown["payment_list"]
+
+
+@pytest.mark.parametrize(("place", "code"), [(payer_was_late, "action_timeout"), (not_authenticated, "3DS_error")])
+async def test_why_the_payer_was_not_charged(shop: Shop, place: Place, code: str) -> None:
+    """Session and payment name it, and nothing leads to the payer's page any more."""
+    _, session_id = await place(shop)
+    shown = (await shop.call("session/status", {"session_id": session_id})).session
+    (payment,) = shown["payment_list"]
+    assert (shown["status"], shown["error"]["code"]) == ("cancelled", code)
+    assert (payment["status"], payment["error"]["code"]) == ("failed", code)
 
 
 async def test_an_unsettled_session_does_not_say_that_it_was_undone(shop: Shop) -> None:

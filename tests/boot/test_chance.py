@@ -22,6 +22,24 @@ def test_two_processes_make_different_ids() -> None:
     assert not {one.new("ps") for _ in range(1000)} & {other.new("ps") for _ in range(1000)}
 
 
+def test_secrets_are_random_and_stand_in_a_url() -> None:
+    """22 characters of base64url hold 128 bits, and nobody meets one twice."""
+    ids = NodeIds()
+    made = [ids.secret() for _ in range(1000)]
+    assert all(re.fullmatch(r"[0-9A-Za-z_-]{22}", secret) for secret in made)
+    assert len(set(made)) == len(made)
+    assert len({secret[:4] for secret in made}) > 990
+
+
+def test_uuids_are_random() -> None:
+    """In their canonical form, of version 4, never the same."""
+    ids = NodeIds()
+    made = [ids.uuid() for _ in range(1000)]
+    pattern = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+    assert all(re.fullmatch(pattern, uuid) for uuid in made)
+    assert len(set(made)) == len(made)
+
+
 def test_references_are_never_used_twice() -> None:
     """A node that sends within one millisecond still names every message differently."""
     naming = NodeNaming(new_terminals())

@@ -55,6 +55,22 @@ def test_public_url_follows_the_port() -> None:
     assert load_config({"TOLLHOUSE_PUBLIC_URL": "https://pay.example.com/"}).public_url == "https://pay.example.com"
 
 
+@pytest.mark.parametrize(
+    ("env", "url"),
+    [
+        ({}, "http://127.0.0.1:8402/ds"),
+        ({"TOLLHOUSE_SANDBOX_PORT": "9402"}, "http://127.0.0.1:9402/ds"),
+        ({"TOLLHOUSE_HOST": "192.0.2.7"}, "http://192.0.2.7:8402/ds"),
+        ({"TOLLHOUSE_HOST": "0.0.0.0"}, "http://127.0.0.1:8402/ds"),
+        ({"TOLLHOUSE_HOST": "::"}, "http://[::1]:8402/ds"),
+        ({"TOLLHOUSE_DIRECTORY_URL": "https://ds.example.com/3ds/"}, "https://ds.example.com/3ds"),
+    ],
+)
+def test_directory_server_is_that_of_the_sandbox(env: dict[str, str], url: str) -> None:
+    """Without an address of its own it is where the sandbox listens, as this machine reaches it."""
+    assert load_config(env).directory_url == url
+
+
 def test_flags_win() -> None:
     """A value given by flag wins over the variable; a flag that was not given is none."""
     env = {"TOLLHOUSE_PORT": "9000", "TOLLHOUSE_NODE": "here"}
@@ -98,6 +114,7 @@ def test_unknown_variable(name: str, near: str | None) -> None:
         ("HOST", "a b", "TOLLHOUSE_HOST='a b': expected the name or the address of a machine"),
         ("PUBLIC_URL", "javascript:alert(1)", "expected an address such as https://pay.example.com"),
         ("PUBLIC_URL", "https://pay.example.com/?a=1", "expected an address such as"),
+        ("DIRECTORY_URL", "ds.example.com", "TOLLHOUSE_DIRECTORY_URL='ds.example.com': expected an address such as"),
         ("NODE", "a\nb", "TOLLHOUSE_NODE='a\\\\nb': expected at most 40 letters"),
         ("ANSWER_LIMIT_SECONDS", "0", "expected a number of seconds above 0, at most 3600"),
         ("ANSWER_LIMIT_SECONDS", "nan", "expected a number of seconds"),

@@ -9,6 +9,7 @@ from datetime import timedelta
 import click
 import pytest
 
+from tests.cli import authenticated
 from tests.ground.story import NOON, Story
 from tests.lives import STORIES, captured, declined, life_of, paid, reversed_late, stuck, timed_out, waiting
 from tollhouse.change import Note
@@ -27,6 +28,56 @@ def place(lines: list[str], *parts: str) -> int:
     found = [at for at, line in enumerate(lines) if all(part in line for part in parts)]
     assert found, "\n".join([f"no line with {parts}", *lines])
     return found[0]
+
+
+def test_an_authentication_is_drawn_with_the_directory_server() -> None:
+    """Messages go past the acquirer to the directory server, the browser's come from the left; steps are named."""
+    lines = drawn(authenticated.life())
+    head = place(lines, "merchant, payer", "gateway", "acquirer", "directory")
+    order = [
+        place(lines, "payment: confirmed → await_action"),
+        place(lines, "3DS: new → opened (opened)"),
+        place(lines, "3DS: opened → asked (asked)"),
+        place(lines, "── AReq 2.3.1 ─", "┼", "▶"),
+        place(lines, "◀── ARes 2.3.1 ─", "┼"),
+        place(lines, "│    C challenge"),
+        place(lines, "── CRes 2.3.1 ─", "▶"),
+        place(lines, "Y authenticated, by the"),
+        place(lines, "◀── RReq 2.3.1 ─"),
+        place(lines, "│    Y authenticated, ECI 05"),
+        place(lines, "3DS: challenged → finished (finished)"),
+        place(lines, "── RRes 2.3.1 ─"),
+        place(lines, "0200 sale 25.90 EUR", "▶"),
+    ]
+    assert order == sorted(order)
+    assert order[0] > head
+    assert place(lines, "2.2.0, finished, Y authenticated, ECI 05") < head
+
+
+def test_a_silent_directory_server_is_drawn() -> None:
+    """Silence stands where the answer would, an Erro goes out."""
+    lines = drawn(authenticated.life(ends_in_silence=True))
+    assert place(lines, "◀── silence") + 1 == place(lines, "no answer within 10 s")
+    assert place(lines, "── Erro 2.3.1", "▶") + 1 == place(lines, "203 Wrong: eci (about ARes)")
+
+
+def test_the_proof_in_a_charge_is_told() -> None:
+    """Field 48 is told by what its tags mean; a field that cannot be read is no obstacle."""
+    tags = "420205" + "4328" + "A" * 28 + "45052.3.1" + "460205"
+    for text, said in ((tags + "<cvv>", "ECI 05, authentication value, 3DS 2.3.1, exemption: TRA"), ("4", "")):
+        note = Note(kind="message_out", data={"mti": "0200", "fields": {"2": "<pan>", "48": text}})
+        lines = drawn(replace(life_of(waiting()), notes=(Kept(at=NOON, what=note),)), 140)
+        assert place(lines, said) >= 0
+        assert any("PAN, CVV from the vault" in line for line in lines) is bool(said)
+
+
+@pytest.mark.parametrize("width", [40, 110, 140])
+@pytest.mark.parametrize("ends_in_silence", [False, True])
+def test_lifelines_with_a_directory_server_stand_straight(width: int, ends_in_silence: bool) -> None:
+    """With the fourth participant too, each drawn line is equally long."""
+    lines = drawn(authenticated.life(ends_in_silence=ends_in_silence), width)
+    body = lines[place(lines, "directory") + 1 :]
+    assert len({len(line) for line in body}) == 1, "\n".join(body)
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,9 +13,12 @@ import pytest
 
 from tests.acceptance.system import System
 from tests.cli.programs import environment, free_ports, tollhouse
+from tollhouse.cli.payer import PlayedPayer
+from tollhouse.net.merchant import calling
 from tollhouse.sandbox.cards import compose
 
 LIMITS = {"answer_limit_seconds": 1, "in_flight_limit_seconds": 2}
+CHALLENGE, FRICTIONLESS = "4000002760003184", "4000000000002701"
 SIGNATURES = {"X-PARTNER-SIGN": True, "v1": True, "v1a": True}
 
 
@@ -131,6 +137,85 @@ def test_what_was_paid_can_be_looked_at(system: System) -> None:
     assert proved["acquirer_books"]["compared"] > 0
 
 
+def test_a_challenge_is_answered_by_the_played_payer(system: System) -> None:
+    """With --answer 1234 the payer passes; the messages and the link are in the JSON."""
+    told = pay(system, "--card", CHALLENGE, "--answer", "1234")
+    assert types(told) == ["ready_to_confirm", "action_required", "payment_finished"]
+    assert told["action"].startswith(f"{system.url}/3ds/")
+    assert sorted(one["type"] for one in told["threeds"]) == ["AReq", "ARes", "CRes", "RReq", "RRes"]
+    (result,) = (one["message"] for one in told["threeds"] if one["type"] == "RReq")
+    assert (result["transStatus"], result["eci"]) == ("Y", "05")
+    shown = system.json("session", "threeds", told["session_id"])
+    assert [one["type"] for one in shown["messages"]] == [one["type"] for one in told["threeds"]]
+    assert "── AReq 2.3.1 ─" in system.run("session", "show", told["session_id"]).stdout
+
+
+@pytest.mark.parametrize(
+    ("challenge", "answer", "reason"),
+    [
+        (0, "9999", "3DS_error"),
+        (0, "cancel", "3DS_error"),
+        (5, "approve", None),
+        (5, "decline", "3DS_error"),
+        (5, "1234", "payer_stuck"),
+        (7, "1234", None),
+    ],
+)
+def test_answers_that_pass_and_that_do_not(system: System, challenge: int, answer: str, reason: str | None) -> None:
+    """A wrong code, a cancelled challenge and a no in the bank's app fail; an answer that fits no page says so."""
+    card = compose(authentication=7, challenge=challenge)
+    told = pay(system, "--card", card, "--answer", answer, code=0 if reason is None else 1)
+    assert told["result"]["reason"] == reason
+
+
+def test_the_setting_for_one_play(system: System) -> None:
+    """With --threeds never nobody is asked, in a project that other plays do not use."""
+    told = pay(system, "--card", CHALLENGE, "--threeds", "never")
+    assert (told["action"], told["threeds"], told["project"]) == (None, [], "demo-shop-3ds-never")
+
+
+def test_a_challenge_for_people(system: System) -> None:
+    """The payer's steps and the messages stand in order among calls and webhooks, without the PAN."""
+    printed = system.run("pay", "--card", CHALLENGE, "--answer", "1234").stdout
+    steps = (
+        "← webhook action_required",
+        "payer → opens the page",
+        "payer → calls the 3DS method page",
+        "→ AReq 2.3.1",
+        "← ARes 2.3.1  C challenge",
+        "payer → enters the code 1234",
+        "← RReq 2.3.1  Y authenticated, ECI 05",
+        "→ RRes 2.3.1  received",
+        "← webhook payment_finished",
+    )
+    places = [printed.find(step) for step in steps]
+    assert -1 not in places, printed
+    assert places == sorted(places), printed
+    assert CHALLENGE not in printed
+
+
+def test_a_person_is_waited_for(system: System) -> None:
+    """Without --answer the link is told, and what somebody does there meanwhile is told as it happens."""
+    words = [sys.executable, "-m", "tollhouse.cli", "pay", "--card", FRICTIONLESS]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=system.environment) as waiting:
+        assert waiting.stdout is not None
+        link = next(line.strip() for line in waiting.stdout if "/3ds/" in line)
+        asyncio.run(open_and_leave(link))
+        printed = waiting.stdout.read()
+    assert "← ARes 2.3.1  Y authenticated, ECI 05" in printed
+    assert (waiting.returncode, "✓ succeeded: 25.90 EUR taken" in printed) == (0, True)
+
+
+async def open_and_leave(link: str) -> None:
+    """Do what a browser does with the page of a payment without a challenge."""
+
+    async def did(_: str) -> None:
+        return None
+
+    async with calling() as caller:
+        await PlayedPayer(caller=caller, answer="1234", did=did, seconds_max=1).act(link)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -141,6 +226,8 @@ def test_what_was_paid_can_be_looked_at(system: System) -> None:
         (["--capture", "5"], "--capture needs --two-stage"),
         (["--cancel", "--refund", "5"], "--cancel takes no money"),
         (["--project", "../x"], "--project"),
+        (["--answer", "12 34"], "--answer: approve, decline, cancel, or a code"),
+        (["--threeds", "sometimes"], "--threeds"),
     ],
 )
 def test_flags_that_cannot_be(system: System, words: list[str], said: str) -> None:

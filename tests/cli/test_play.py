@@ -1,16 +1,27 @@
-"""Whether a payment ended as the merchant wanted it: by table."""
+"""What a merchant does when the payer must act, and whether a payment ended as it was wanted: by table."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests.cli.commands import new_key
+from tollhouse import signing
 from tollhouse.card import parse_pan
 from tollhouse.cli.conversation import CallRefused, Conversation, WebhookCame
-from tollhouse.cli.play import Plan, judge
+from tollhouse.cli.identity import Merchant
+from tollhouse.cli.play import PayerStuck, Plan, judge, play
+from tollhouse.merchant import Project
 from tollhouse.money import Money
-from tollhouse.net.merchant import calling
+from tollhouse.net.merchant import Arrived, Unreachable, calling
 
 EUR = Money(2590, "eur")
 PAN = parse_pan("4242424242424242")
@@ -87,3 +98,113 @@ def test_a_card_is_not_in_what_is_told_of_a_refusal() -> None:
         at_seconds=0, method="POST", path="/x", status=502, duration_seconds=0.1, answer={"error": "gateway"}
     )
     assert CallRefused(made).code == "http_502"
+
+
+LINK = "http://127.0.0.1:9/3ds/abc"
+RSA = new_key()
+ED25519 = Ed25519PrivateKey.generate()
+MERCHANT = Merchant(
+    project=Project(name="shop"),
+    private_key=RSA,
+    provider_public_key=signing.public_key_pem(RSA.public_key()),
+    webhook_secret=signing.webhook_secret(bytes(32)),
+    webhook_public_key=signing.webhook_public_key(ED25519.public_key()),
+)
+
+
+@dataclass
+class FakePayer:
+    """Acts by ending the payment, or not at all."""
+
+    conversation: Conversation
+    problem: Exception | None = None
+    links: list[str] = field(default_factory=list)
+    seconds_max: float = 60
+
+    async def act(self, link: str) -> None:
+        """Remember the link; then the result comes."""
+        self.links.append(link)
+        if self.problem is not None:
+            raise self.problem
+        self.conversation.take(webhook("payment_finished", paid()))
+
+
+def session(payment: dict[str, Any]) -> dict[str, Any]:
+    """A session with this payment."""
+    return {"id": "ps_1", "status": "in_progress", "payment_list": [payment]}
+
+
+def webhook(type: str, payment: dict[str, Any]) -> Arrived:
+    """A webhook as it arrives; its signatures are not looked at here."""
+    members = {"type": type, "event_id": f"evt_{type}", "sequence": 1, "session": session(payment)}
+    return Arrived(headers={"webhook-timestamp": str(int(time.time()))}, body=msgspec.json.encode(members))
+
+
+def acting(link: object = LINK) -> dict[str, Any]:
+    """A payment whose payer must act."""
+    return {"status": "pending", "customer_interaction": {"type": "redirect", "redirect": {"url": link}}}
+
+
+@asynccontextmanager
+async def talking(payment: dict[str, Any]) -> AsyncIterator[Conversation]:
+    """A conversation with a gateway that answers every call, and whose first webhook asks the payer to act."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"status": "ok", "session": session(paid())})
+
+    app = web.Application()
+    app.router.add_post("/{rest:.*}", answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with calling() as caller:
+            talk = Conversation(caller=caller, url=url, api_version=2, tell=lambda _: None)
+            talk.begin_as(MERCHANT)
+            talk.take(webhook("action_required", payment))
+            yield talk
+    finally:
+        await runner.cleanup()
+
+
+async def test_the_payer_is_sent_to_the_link() -> None:
+    """When the payer must act, the payer is given the webhook's link, and the play goes on with what follows."""
+    async with talking(acting()) as talk:
+        payer = FakePayer(talk)
+        result = await play(PLAN, talk, payer)
+    assert (payer.links, talk.link) == ([LINK], LINK)
+    assert result.outcome == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("payment", "problem", "reason", "said"),
+    [
+        (acting(), PayerStuck("no form"), "payer_stuck", "the payer cannot go on: no form"),
+        (acting(), Unreachable("connection refused"), "payer_stuck", "the payer's way breaks off: connection refused"),
+        (acting(None), None, "no_link", "says not where"),
+        ({"status": "pending"}, None, "no_link", "says not where"),
+    ],
+)
+async def test_a_payer_who_cannot_go_on_ends_the_play(
+    payment: dict[str, Any], problem: Exception | None, reason: str, said: str
+) -> None:
+    """It is not finished, and one line says why."""
+    async with talking(payment) as talk:
+        result = await play(PLAN, talk, FakePayer(talk, problem))
+    assert (result.is_expected, result.outcome, result.reason) == (False, "unfinished", reason)
+    assert said in result.description
+
+
+async def test_what_came_before_a_webhook_is_told_before_it() -> None:
+    """Others may tell what they know before each webhook is told."""
+    told: list[str] = []
+
+    async def catch_up() -> None:
+        told.append("caught up")
+
+    async with talking(acting()) as talk:
+        talk.catch_up = catch_up
+        talk.tell = lambda happened: told.append(type(happened).__name__)
+        await play(PLAN, talk, FakePayer(talk))
+    assert told == ["CallMade", "caught up", "WebhookCame", "caught up", "WebhookCame", "CallMade"]

@@ -16,13 +16,14 @@ from tests.ground.story import Story
 from tests.lives import STORIES, keep, paid, released
 from tests.servers import execute, run_apart, with_database
 from tollhouse.comparison import KIND_THERE, is_comparable
-from tollhouse.operation import Kind, State
+from tollhouse.operation import CHARGES, Kind, State
 
 _numbers = count(1)
 
 WITHOUT_GUARDS = (
     "drop index one_live_charge",
     "drop index rrn_names_one_operation",
+    "drop index authentication_used_once",
     "alter table payment drop constraint captured_within_held",
     "alter table payment drop constraint refunded_within_captured",
     "alter table transfer drop constraint transfer_project_operation_id_fkey",
@@ -96,6 +97,27 @@ PLANTED = {
         "P8",
         "names operation made-up, which this session does not have",
     ),
+    "a charge that nobody permitted": (
+        "update operation set authentication_id = null where authentication_id is not null",
+        "3DS",
+        "names no authentication",
+    ),
+    "silence where an answer was needed": (
+        "update payment set threeds = 'always' where phase = 'succeeded'",
+        "3DS",
+        "the last before it was asked, then lapsed",
+    ),
+    "an outcome overwritten": (
+        """update authentication set result = '{"status": "N"}' where state = 'finished'""",
+        "3DS",
+        "which ended with N",
+    ),
+    "a proof used twice": (
+        "update operation o set authentication_id = other.authentication_id from operation other"
+        " where other.session_id = o.session_id and other.authentication_id is not null and o.exemption is not null",
+        "3DS",
+        "is used by 2 operations",
+    ),
 }
 
 
@@ -143,6 +165,7 @@ def test_sound_books_keep_every_promise(books: Console, stories: list[Story]) ->
         "P4": sum(story.payment.decision is not None for story in stories),
         "P5": len(stories),
         "P8": sum(len(story.transfers) for story in stories),
+        "3DS": sum(operation.kind in CHARGES for operation in operations),
     }
     assert sum(one["minor"] for one in told["ledger"]) == 0
     assert "connection refused" in told["acquirer_books"]["not_read"]

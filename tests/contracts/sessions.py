@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tollhouse.authentication import Authentication, Wish
 from tollhouse.card import Expiry
 from tollhouse.change import Change, KeyClaim
 from tollhouse.money import Money
@@ -35,6 +36,7 @@ def change(session: PaymentSession, *, id: str = "", **parts: Any) -> Change:
         answer=after,
         payment_ids=frozenset(payment.id for payment in session.payments),
         operation_ids=frozenset(operation.id for operation in session.operations),
+        authentication_ids=frozenset(one.id for one in session.authentications),
         **parts,
     )
 
@@ -62,6 +64,12 @@ def payment(id: str = "pm_1", **parts: Any) -> Payment:
         "created_at": NOW,
     }
     return Payment(id=id, **{**given, **parts})
+
+
+def authentication(id: str, *, number: int = 1, **parts: Any) -> Authentication:
+    """An authentication of payment pm_1 that waits for the payer."""
+    given: dict[str, Any] = {"payment_id": "pm_1", "version": "2.2.0", "wish": Wish.NO_PREFERENCE}
+    return Authentication(id=id, opened_at=NOW + timedelta(seconds=number), **{**given, **parts})
 
 
 def operation(id: str, kind: Kind, *, number: int, **parts: Any) -> Operation:

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from tests.contracts.shelf import SHOP, known
-from tests.lives import captured, keep, paid, refunded, reversed_late, told, waiting
+from tests.lives import acting, authenticated, captured, keep, paid, refunded, reversed_late, told, waiting
 from tests.servers import execute, fetch, run_apart, with_database
 from tollhouse.store.postgres import open_pool
 from tollhouse.store.projects import insert_project
@@ -27,6 +27,9 @@ def changed(table: str, what: str, where: str = "true") -> str:
 
 ATTEMPT = "('shop', (select id from event limit 1), 1, now(), 200, null, '', 1)"
 KEY = "('shop', 'key', 'pem', now(), null)"
+RANGE = "('visa', '4000120000000000', '4000129999999999', '{2.2.0}', null, '{}')"
+STATE = "('visa', null, now())"
+OPEN = "state = 'challenged'"
 SALE = "kind = 'sale' and state = 'approved'"
 
 # Each constraint with a statement that only it refuses.
@@ -56,6 +59,19 @@ REFUSED = {
     "operation_project_payment_id_fkey": copied(
         "operation", '{"id": "op_x", "rrn": "x", "kind": "refund", "payment_id": "pm_x"}'
     ),
+    # 3-D Secure: one attempt at a time, a payer has a link of their own, each proof is used up once.
+    "action_has_a_link": changed("payment", "phase = 'await_action'", "action_link is null"),
+    "payment_threeds_check": changed("payment", "threeds = 'sometimes'"),
+    "payment_by_link": changed("payment", "action_link = 'the same'"),
+    "authentication_pkey": copied("authentication", where=OPEN),
+    "authentication_by_id": copied("authentication", '{"project": "inn", "state": "lapsed", "payment_id": "pm_x"}'),
+    "authentication_project_payment_id_fkey": copied("authentication", '{"id": "au_x", "payment_id": "pm_x"}'),
+    "authentication_state_check": changed("authentication", "state = 'lost'"),
+    "finished_has_a_result": changed("authentication", "state = 'finished', result = null", OPEN),
+    "one_open_authentication": copied("authentication", '{"id": "au_x"}', OPEN),
+    "authentication_used_once": copied(
+        "operation", '{"id": "op_x", "rrn": "x", "kind": "refund"}', "authentication_id is not null"
+    ),
     # The ledger: what is pending is resolved once, by an operation, between two accounts (P8).
     "pending_resolved_once": copied("transfer", '{"id": "x"}', "resolves_id is not null"),
     "transfer_amount_minor_check": changed("transfer", "amount_minor = 0"),
@@ -76,6 +92,9 @@ REFUSED = {
     "event_type_check": changed("event", "type = 'confirm_information'"),
     "event_state_check": changed("event", "state = 'lost'"),
     "delivery_attempt_pkey": f"insert into delivery_attempt values {ATTEMPT}, {ATTEMPT}",
+    # Card ranges: each once for its directory server.
+    "card_range_pkey": f"insert into card_range values {RANGE}, {RANGE}",
+    "card_range_state_pkey": f"insert into card_range_state values {STATE}, {STATE}",
     # Projects.
     "project_pkey": copied("project"),
     "project_key_pkey": f"insert into project_key values {KEY}, {KEY}",
@@ -87,7 +106,8 @@ async def _write(dsn: str) -> None:
     pool = await open_pool(dsn)
     await insert_project(pool, known(SHOP))
     await pool.close()
-    stories = (paid(1), refunded(2), captured(3), reversed_late(4), waiting(5), told(6).create())
+    stories = (paid(1), refunded(2), captured(3), reversed_late(4), waiting(5), told(6).create(), acting(7))
+    stories = (*stories, authenticated(8))
     await keep(dsn, *stories)
 
 

@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 
 from tests.contracts.shelf import PostgresShelf, bodied, claiming
-from tests.ground.story import NOON
-from tests.lives import captured, paid, reversed_late, told
+from tests.ground.story import NOON, Story
+from tests.lives import acting, captured, challenged, paid, reversed_late, stepped_up, told
 from tests.servers import execute
 from tollhouse.change import Note
 from tollhouse.ports import ClaimedDelivery
@@ -19,9 +19,9 @@ from tollhouse.store.postgres import POINT_LOOKUPS, PostgresStore, open_pool
 from tollhouse.webhook import Attempt, after_attempt
 
 COPIES = 100
-ROWS_READ_MAX = 150  # by everything that is done below, in each table
+ROWS_READ_MAX = 400  # by everything that is done below, in each table
 LARGE = (
-    *("session", "payment", "operation", "transfer", "history", "note", "alarm"),
+    *("session", "payment", "operation", "authentication", "transfer", "history", "note", "alarm"),
     *("event", "delivery_attempt", "idempotency_key"),
 )
 # Copies of what stands, under further names. Of the copies nothing is due, and nothing waits for its merchant.
@@ -31,7 +31,7 @@ create function pg_temp.marked(kept anyelement, mark text, more jsonb) returns a
     select jsonb_populate_record(kept, more || coalesce((select jsonb_object_agg(key, value || mark)
         from jsonb_each_text(to_jsonb(kept))
         where key in ('id', 'session_id', 'payment_id', 'operation_id', 'target_id', 'resolves_id', 'rrn', 'key',
-            'event_id', 'change_id', 'subject')), '{{}}'))
+            'event_id', 'change_id', 'subject', 'authentication_id', 'action_link', 'card_fingerprint')), '{{}}'))
 $$;
 """ + "".join(
     f"""insert into {table} select (pg_temp.marked(r, mark, '{more}')).*
@@ -57,7 +57,8 @@ async def scans(connection: asyncpg.Connection | asyncpg.Pool) -> dict[str, tupl
 
 async def everything(store: PostgresStore, number: int) -> None:
     """What the gateway does for its payments, from the first call to the last webhook, and what its loops ask."""
-    stories = (paid(number), captured(number + 1), reversed_late(number + 2), told(number + 3).create())
+    stories = [paid(number), captured(number + 1), reversed_late(number + 2), told(number + 3).create()]
+    stories += [guarded(stepped_up(number + 4)), guarded(acting(number + 5)), guarded(challenged(number + 6))]
     for story in stories:
         for change in story.changes:
             note = Note(kind="request", data={})
@@ -65,6 +66,11 @@ async def everything(store: PostgresStore, number: int) -> None:
             await store.find_key("shop", f"key {change.id}")
             await store.find_change("shop", story.session.id, change.id)
             await store.find_session("shop", story.session.id)
+        for payment in story.session.payments:
+            await store.find_link(payment.action_link or "link")
+            await store.low_value_use("shop", payment.card.fingerprint)
+        for authentication in story.session.authentications:
+            await store.find_authentication(authentication.id)
         for operation in story.session.operations:
             assert operation.references is not None
             named = operation.references
@@ -75,6 +81,17 @@ async def everything(store: PostgresStore, number: int) -> None:
             for claimed in found:
                 await deliver(store, claimed)
     await store.claim_due(NOON + timedelta(days=60), limit=9)
+
+
+def guarded(story: Story) -> Story:
+    """The story with a card of its own, as the vault's fingerprint tells it."""
+    card = replace(story.payment.card, fingerprint=f"f-{story.session.id}")
+    story.changes = [
+        replace(one, session=one.session.with_payment(replace(one.session.payments[0], card=card)))
+        for one in story.changes
+    ]
+    story.session = story.changes[-1].session
+    return story
 
 
 async def deliver(store: PostgresStore, claimed: ClaimedDelivery) -> None:

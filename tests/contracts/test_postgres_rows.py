@@ -13,8 +13,11 @@ import msgspec
 
 from tests.contracts.shelf import claiming
 from tests.ground.story import CARD, NOON, OFFER
+from tollhouse.authentication import Authentication, Enrolment, Result, TransStatus, Wish
+from tollhouse.authentication import State as AuthenticationState
 from tollhouse.change import Alarm, Change, Note, Step
 from tollhouse.event import Event, EventType
+from tollhouse.exemption import Exemption
 from tollhouse.ledger import Account, Transfer, TransferPhase
 from tollhouse.money import Money
 from tollhouse.operation import Kind, Operation, References, State
@@ -23,13 +26,14 @@ from tollhouse.payment import Decision, Details, HoldExpiry, Payment, Phase
 from tollhouse.session import Lease, PaymentSession
 from tollhouse.store.postgres import PostgresStore
 from tollhouse.store.rows import group_rows
+from tollhouse.verdict import Policy
 
 # The parameters of `commit_changes`, in order, and what their rows are.
 WRITTEN = (
-    *("asked_change", "session", "payment", "operation", "transfer"),
+    *("asked_change", "session", "payment", "operation", "authentication", "transfer"),
     *("history", "note", "alarm", "event", "idempotency_key"),
 )
-JSON = frozenset({"offer", "card", "details", "steps", "data", "metadata"})
+JSON = frozenset({"offer", "card", "details", "steps", "data", "metadata", "result"})
 
 
 def at(number: int) -> Any:
@@ -41,7 +45,7 @@ PAID = Payment(
     id="pm_1",
     phase=Phase.SUCCEEDED,
     money=Money(4990, "eur"),
-    card=CARD,
+    card=replace(CARD, fingerprint="f-1", enrolment=Enrolment(version="2.3.1", method_url="https://acs.test/m")),
     details=Details(customer={"reference": "é"}),
     acquirer="sandbox",
     created_at=at(1),
@@ -58,6 +62,11 @@ PAID = Payment(
     approval_code="7K20QX",
     reason=Reason.CAPTURE_TIMEOUT,
     finished_at=at(4),
+    threeds=Policy.ALWAYS,
+    exemption=Exemption.CORPORATE,
+    names_session_on_return=False,
+    action_link="link-1",
+    action_deadline_at=at(17),
 )
 WAITING = replace(
     PAID,
@@ -68,6 +77,7 @@ WAITING = replace(
     hold_seconds=1,
     created_at=at(5),
     sealed_cvv="cvv.slot.sealed",
+    action_link="link-2",
     held_minor=0,
     captured_minor=0,
     refunded_minor=0,
@@ -91,6 +101,22 @@ REFUND = Operation(
     reason=Reason.DECLINED_BY_ISSUER,
     finished_at=at(11),
     metadata={"why": None},
+    authentication_id="au_0",
+    exemption=Exemption.LOW_VALUE,
+)
+PROVEN = Authentication(
+    id="au_1",
+    payment_id="pm_1",
+    version="2.3.1",
+    wish=Wish.MANDATE,
+    opened_at=at(18),
+    state=AuthenticationState.FINISHED,
+    asked_at=at(19),
+    ds_transaction_id="ds",
+    acs_transaction_id="acs",
+    acs_url="https://acs.test/",
+    result=Result(status=TransStatus.AUTHENTICATED, status_reason="01", eci="05", value="v", cancelled="04"),
+    finished_at=at(20),
 )
 TRANSFER = Transfer(
     id="t_1",
@@ -117,6 +143,7 @@ def full() -> Change:
         offer=replace(OFFER, sealed_cvv="offer.offer_slot.sealed"),
         payments=(PAID, WAITING),
         operations=(REFUND,),
+        authentications=(PROVEN,),
         events_count=7,
         dropped=Reason.CANCELLED,
         finished_at=at(14),
@@ -132,6 +159,7 @@ def full() -> Change:
         answer=session,
         payment_ids=frozenset({"pm_1", "pm_2"}),
         operation_ids=frozenset({"rf_1"}),
+        authentication_ids=frozenset({"au_1"}),
         steps=(Step(subject="rf_1", before="submitted", heard="silence", after="reversing"),),
         transfers=(TRANSFER,),
         events=(event,),
@@ -161,7 +189,10 @@ def expected_rows(columns: dict[str, list[str]]) -> dict[str, list[dict[str, Any
     sealed = {"offer": replace(session.offer, sealed_cvv=None), "offer_sealed_cvv": "offer.offer_slot.sealed"}
     return {
         "session": [named(session, columns["session"], **sealed, lease_until=None)],
-        "payment": [named(one, columns["payment"], **mine, **money) for one in session.payments],
+        "payment": [
+            named(one, columns["payment"], **mine, **money, card_fingerprint="f-1") for one in session.payments
+        ],
+        "authentication": [named(PROVEN, columns["authentication"], **mine, card_fingerprint="f-1")],
         "operation": [named(REFUND, columns["operation"], **mine, **sent)],
         "transfer": [named(TRANSFER, columns["transfer"], **mine, at=at(16))],
         "history": [named(session, columns["history"], **changed, node="n1", steps=list(change.steps))],

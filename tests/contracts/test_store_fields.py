@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from tests.contracts.sessions import CARD, NOW, fresh, operation, payment, written
+from tests.contracts.sessions import CARD, NOW, authentication, fresh, operation, payment, written
+from tollhouse.authentication import Authentication, Enrolment, Result, TransStatus, Wish
+from tollhouse.authentication import State as AuthenticationState
 from tollhouse.bookkeeping import transfers_of
 from tollhouse.change import Note, Step
+from tollhouse.exemption import Exemption
 from tollhouse.money import Money
 from tollhouse.operation import Kind, Operation, State
 from tollhouse.outcome import Reason
 from tollhouse.payment import Decision, Details, HoldExpiry, Payment, Phase
 from tollhouse.ports import Store
 from tollhouse.session import Lease, Offer, PaymentSession
+from tollhouse.verdict import Policy
 
 ODD = {"": [None, True, 1.5, -0.1, 10**15, '\u2028 ключ \\ " / \u00e9 \U0001f600', {"a": {}}], "b": [[], ""]}
 LATER = NOW + timedelta(microseconds=1)
@@ -27,6 +31,7 @@ def rich() -> PaymentSession:
         updated_at=LATER,
         payments=rich_payments(),
         operations=(*taken(), *given_back()),
+        authentications=attempts(),
         events_count=3,
         finished_at=LATER,
     )
@@ -46,6 +51,11 @@ def rich_payments() -> tuple[Payment, ...]:
         is_two_stage=True,
         hold_seconds=3600,
         hold_expiry=HoldExpiry.CAPTURE,
+        card=replace(CARD, fingerprint="f", enrolment=Enrolment(version="2.3.1", method_url="https://acs.test/ж")),
+        threeds=Policy.ALWAYS,
+        exemption=Exemption.TRA,
+        names_session_on_return=False,
+        action_link="a-link",
         decision=Decision.CONFIRMED,
         held_minor=4990,
         captured_minor=4000,
@@ -65,15 +75,47 @@ def rich_payments() -> tuple[Payment, ...]:
         finished_at=LATER,
     )
     deadlines = {"decision_deadline_at": LATER, "hold_deadline_at": NOW + timedelta(days=3)}
-    waiting = payment("pm_3", sealed_cvv="cvv1.AAA.BBB", created_at=LATER, **deadlines)
+    waiting = payment("pm_3", sealed_cvv="cvv1.AAA.BBB", created_at=LATER, threeds=Policy.NEVER, **deadlines)
     return paid, failed, waiting
+
+
+def attempts() -> tuple[Authentication, ...]:
+    """One that lapsed, one that said everything, one that is under way."""
+    return (
+        authentication("au_1", number=1, state=AuthenticationState.LAPSED, asked_at=LATER, finished_at=LATER),
+        authentication(
+            "au_2",
+            number=2,
+            version="2.3.1",
+            wish=Wish.MANDATE,
+            state=AuthenticationState.FINISHED,
+            asked_at=LATER,
+            ds_transaction_id="ds",
+            acs_transaction_id="acs",
+            acs_url="https://acs.test/?a=ж",
+            result=Result(status=TransStatus.ATTEMPTED, status_reason="26", eci="06", value="v" * 28, cancelled="01"),
+            finished_at=NOW + timedelta(hours=1, microseconds=1),
+        ),
+        authentication(
+            "au_3", number=3, payment_id="pm_3", state=AuthenticationState.DECOUPLED, acs_transaction_id="a"
+        ),
+    )
 
 
 def taken() -> tuple[Operation, ...]:
     """A hold and its capture, and a sale that has not left."""
     planned = operation("op_3", Kind.SALE, number=3, payment_id="pm_3", attempts=0)
     return (
-        operation("op_1", Kind.AUTHORIZATION, number=1, state=State.APPROVED, response_code="00", finished_at=LATER),
+        operation(
+            "op_1",
+            Kind.AUTHORIZATION,
+            number=1,
+            state=State.APPROVED,
+            response_code="00",
+            finished_at=LATER,
+            authentication_id="au_2",
+            exemption=Exemption.LOW_VALUE,
+        ),
         operation(
             "op_2",
             Kind.CAPTURE,

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import asyncpg
 
-from tests.contracts.shelf import NOTHING, Shelf, claiming, commit_all, following, opened, started
+from tests.contracts.shelf import NOTHING, Shelf, bodied, claiming, commit_all, following, opened, started
 from tests.ground.story import NOON
-from tests.lives import captured, reversed_late
+from tests.lives import acting, captured, reversed_late
+from tollhouse.authentication import Authentication, Wish
 from tollhouse.change import Change, Note
 from tollhouse.idempotency import UsedKey
 from tollhouse.ports import KeyTaken, Stale, Store
@@ -53,6 +54,32 @@ async def test_many_at_once(store: Store) -> None:
     assert set(await verdicts(store, changes)) == {"ok"}
     for change in changes:
         assert await store.find_session("shop", change.session.id) == change.session
+
+
+async def test_many_payers_at_once(store: Store) -> None:
+    """Authentications are written with their group, and each moves with its own session."""
+    stories = [acting(number) for number in range(1, 31)]
+    for step in range(max(len(story.changes) for story in stories)):
+        assert set(await verdicts(store, [bodied(story.changes[step]) for story in stories])) == {"ok"}
+    for story in stories:
+        assert await store.find_session("shop", story.session.id) == story.session
+        assert await store.find_authentication(story.attempt.id) == ("shop", story.session.id)
+
+
+async def test_a_second_open_attempt_among_many(store: Store, shelf: Shelf) -> None:
+    """It is refused alone; the others become true."""
+    changes = [started(number) for number in range(1, 9)]
+    session = changes[3].session
+    (payment,) = session.payments
+    pair = tuple(
+        Authentication(id=id, payment_id=payment.id, version="2.2.0", wish=Wish.NO_PREFERENCE, opened_at=NOON)
+        for id in ("au_1", "au_2")
+    )
+    doubled = replace(session, authentications=pair)
+    changes[3] = replace(changes[3], session=doubled, authentication_ids=frozenset({"au_1", "au_2"}))
+    assert await verdicts(store, changes) == ["broken" if place == 3 else "ok" for place in range(8)]
+    await assert_nothing_left(store, shelf, changes[3])
+    assert await store.find_authentication("au_1") is None
 
 
 async def test_broken_one_among_many(store: Store, shelf: Shelf) -> None:

@@ -36,15 +36,28 @@ def unique(session: PaymentSession) -> PaymentSession:
         )
         for one in session.operations
     )
-    return with_rrns(replace(session, id=f"ps_{number}", payments=payments, operations=operations))
+    authentications = tuple(
+        replace(one, id=f"{one.id}_{number}", payment_id=f"{one.payment_id}_{number}")
+        for one in session.authentications
+    )
+    return with_names(
+        replace(session, id=f"ps_{number}", payments=payments, operations=operations, authentications=authentications)
+    )
 
 
-def with_rrns(session: PaymentSession) -> PaymentSession:
-    """The same with an RRN of its own for each message."""
+def with_names(session: PaymentSession) -> PaymentSession:
+    """The same with an RRN of its own for each message, a link for each payer, an authentication for each charge."""
     return replace(
         session,
+        payments=tuple(
+            replace(one, action_link=one.action_link and f"link_{next(_names)}") for one in session.payments
+        ),
         operations=tuple(
-            replace(one, references=one.references and replace(one.references, rrn=f"R{next(_names):011d}"))
+            replace(
+                one,
+                references=one.references and replace(one.references, rrn=f"R{next(_names):011d}"),
+                authentication_id=one.authentication_id and f"au_{next(_names)}",
+            )
             for one in session.operations
         ),
     )
@@ -59,6 +72,7 @@ def change_to(session: PaymentSession) -> Change:
         answer=session,
         payment_ids=frozenset(payment.id for payment in session.payments),
         operation_ids=frozenset(operation.id for operation in session.operations),
+        authentication_ids=frozenset(authentication.id for authentication in session.authentications),
     )
 
 
@@ -67,7 +81,7 @@ def change_to(session: PaymentSession) -> Change:
 async def test_any_session_comes_back(store: Store, data: st.DataObject) -> None:
     """A session with any values is found as it was committed, and again after everything that may move has moved."""
     session = unique(data.draw(sessions()))
-    for found in (session, with_rrns(data.draw(moved(session)))):
+    for found in (session, with_names(data.draw(moved(session)))):
         await store.commit(change_to(found))
         owned = replace(found, lease_owner=None)  # nobody keeps a session without a lease
         known = await store.find_session("shop", session.id)

@@ -25,12 +25,17 @@ def load_results() -> dict[str, Any]:
 def render(results: dict[str, Any]) -> str:
     """The figures as Markdown."""
     cpu, latency = results["cpu_ms_per_payment"], results["added_latency_ms"]
+    threeds = results["authentication_ms"]
     lines = [
         ("complete payments a second", "payments_per_second", results["payments_per_second"]),
         ("CPU of the gateway for one payment, ms", "cpu_ms_per_payment.gateway", cpu["gateway"]),
         ("CPU of Postgres for one payment, ms", "cpu_ms_per_payment.postgres", cpu["postgres"]),
         ("time added to a payment, median, ms", "added_latency_ms.p50", latency["p50"]),
         ("time added to a payment, 99 of 100 are faster, ms", "added_latency_ms.p99", latency["p99"]),
+        ("3-D Secure, the payer's page, 99 of 100, ms", "authentication_ms.page.p99", threeds["page"]["p99"]),
+        ("3-D Secure, request and answer, ours, 99 of 100, ms", "authentication_ms.request.p99",
+         threeds["request"]["p99"]),
+        ("3-D Secure, result message, 99 of 100, ms", "authentication_ms.result.p99", threeds["result"]["p99"]),
         ("memory of everything together, MB", "rss_mb", results["rss_mb"]),
         ("one committed change a time in this database, a second", "pgbench_steps_per_second",
          results["pgbench_steps_per_second"]),
@@ -40,7 +45,8 @@ def render(results: dict[str, Any]) -> str:
     return (
         f"\n| what | name in the results | value |\n|---|---|---|\n{table}\n"
         f"{results['payments']} payments, {results['at_once']} at once, on {results['cpus']} cores with "
-        f"Python {results['python']}; latency at {results['latency_rate_per_second']} payments a second.\n\n"
+        f"Python {results['python']}; latency at {results['latency_rate_per_second']} payments, or authentications, "
+        "a second.\n\n"
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.builders import OFFER, announced, call, card, confirmed, created, driven, prepared
+from tests.builders import OFFER, announced, asked, awaiting_payer, call, card, confirmed, created, driven, prepared
+from tests.issuer import DS_ID, VALUE
 from tests.worlds import ANSWER_LOST, TWO_STAGE, MemoryWorld, declined, memory_world
 from tollhouse.change import Note
 from tollhouse.flows.cancel import cancel
@@ -42,6 +43,15 @@ async def test_notes_hold_no_card() -> None:
     fields = sent.data["fields"]
     assert (fields["2"], fields["14"], fields["48"]) == ("<pan>", "<expiry>", "<cvv>")
     assert "4242424242424242" not in repr(world.books)
+
+
+async def test_notes_show_what_was_proved() -> None:
+    """Beside the place of the security code stand the tags of 3-D Secure, as they were sent."""
+    world = memory_world()
+    session = await awaiting_payer(world)
+    await asked(world, session)
+    sent = next(note for note in notes(world, session) if note.kind == "message_out")
+    assert sent.data["fields"]["48"] == f"4202054328{VALUE}4436{DS_ID}45052.2.0<cvv>"
 
 
 async def test_every_call_leaves_a_note() -> None:

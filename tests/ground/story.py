@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tollhouse import decision, hearing, ledger
+from tests.ground.promises import (
+    check_amounts,
+    check_authentications,
+    check_books,
+    check_card,
+    check_finals,
+    check_watch,
+)
+from tollhouse import authenticating, decision, hearing
+from tollhouse.authenticating import Answered
+from tollhouse.authentication import Authentication, Enrolment, Result, TransStatus
 from tollhouse.card import Expiry
 from tollhouse.change import Alarm, Change
-from tollhouse.event import Event, EventType
-from tollhouse.ledger import Account, Transfer, TransferPhase
+from tollhouse.event import Event
+from tollhouse.exemption import Exemption
+from tollhouse.ledger import Transfer
 from tollhouse.merchant import CaptureMode, Project, Settings
 from tollhouse.money import Money
 from tollhouse.operation import CHARGES, INSISTENT, Kind, Limits, Operation, References, State
 from tollhouse.outcome import Outcome, Unknown, outcome_of_code, outcome_of_reversal
-from tollhouse.payment import Details, PayingCard, Payment, Phase
-from tollhouse.session import Offer, PaymentSession, Status
+from tollhouse.payment import Details, PayingCard, Payment
+from tollhouse.session import Offer
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LIMITS = Limits(answer_seconds=15, in_flight_seconds=60)
 CARD = PayingCard(token="ct_1", bin="424242", last4="4242", brand="visa", expiry=Expiry(2031, 8))
 SEALED_CVV = "sealed-1"
+VALUE = "AAABBWcSNIdjeUZThmNHAAAAAAA="
+DS_ID, ACS_ID = "d5000000-0000-4000-8000-000000000001", "acc00000-0000-4000-8000-000000000001"
 ONE_STAGE, TWO_STAGE = Settings(), Settings(capture_mode=CaptureMode.TWO_STAGE)
 OFFER = Offer(
     money=Money(2_590, "eur"),
@@ -31,6 +43,10 @@ OFFER = Offer(
     card_given_at=NOON,
     details=Details(customer={"reference": "u-1"}),
 )
+
+
+# The same with a card that takes part in 3-D Secure.
+ENROLLED = replace(OFFER, card=replace(CARD, enrolment=Enrolment(version="2.2.0")))
 
 
 class Counted:
@@ -43,6 +59,16 @@ class Counted:
         """The next one."""
         self.count += 1
         return f"{prefix}_{self.count}"
+
+    def secret(self) -> str:
+        """22 characters."""
+        self.count += 1
+        return f"{self.count:022d}"
+
+    def uuid(self) -> str:
+        """The next one."""
+        self.count += 1
+        return f"00000000-0000-4000-8000-{self.count:012d}"
 
 
 @dataclass
@@ -70,9 +96,11 @@ class Story:
         self.take(decision.create_session(self.session, offer, now=self.now, ids=self.ids))
         return self
 
-    def start(self, offer: Offer = OFFER) -> Story:
+    def start(self, offer: Offer = OFFER, exemption: Exemption | None = None) -> Story:
         """Start the payment."""
-        self.take(decision.start_payment(self.session, offer, self.project, now=self.now, ids=self.ids))
+        self.take(
+            decision.start_payment(self.session, offer, self.project, now=self.now, ids=self.ids, exemption=exemption)
+        )
         return self
 
     def confirm(self) -> Story:
@@ -158,6 +186,46 @@ class Story:
         self.take(hearing.hear_not_sent(self.session, operation.id, sealed_cvv=sealed_cvv, now=self.now, ids=self.ids))
         return self
 
+    # --- 3-D Secure -----------------------------------------------------------------------------------------------
+
+    def ask(self) -> Story:
+        """The payer's browser came: the directory server is asked."""
+        self.take(authenticating.ask(self.session, self.attempt.id, now=self.now, ids=self.ids))
+        return self
+
+    def reply(self, status: str, attempt: Authentication | None = None, **result: Any) -> Story:
+        """The directory server answers with this outcome; an empty one is no answer."""
+        answered = None
+        if status:
+            acs_url = "https://acs.test/" if status == "C" else None
+            outcome = result_of(status, **result)
+            answered = Answered(ds_transaction_id=DS_ID, acs_transaction_id=ACS_ID, acs_url=acs_url, result=outcome)
+        named = (attempt or self.attempt).id
+        self.take(authenticating.hear_answer(self.session, named, answered, now=self.now, ids=self.ids))
+        return self
+
+    def result(self, status: str, attempt: Authentication | None = None, **result: Any) -> Story:
+        """The result message comes."""
+        named, outcome = (attempt or self.attempt).id, result_of(status, **result)
+        self.take(authenticating.hear_result(self.session, named, outcome, now=self.now, ids=self.ids))
+        return self
+
+    def broken_off(self, attempt: Authentication | None = None) -> Story:
+        """An error message comes, server to server."""
+        named = (attempt or self.attempt).id
+        self.take(authenticating.hear_error(self.session, named, now=self.now, ids=self.ids))
+        return self
+
+    def retry(self) -> Story:
+        """The payer begins anew, if that is possible."""
+        self.take(authenticating.retry(self.session, self.payment.id, now=self.now, ids=self.ids))
+        return self
+
+    @property
+    def attempt(self) -> Authentication:
+        """The payment's present attempt to authenticate."""
+        return self.session.authentications_of(self.payment.id)[-1]
+
     # --- time -----------------------------------------------------------------------------------------------------
 
     def wait(self, seconds: float) -> Story:
@@ -168,6 +236,7 @@ class Story:
     def sweep(self) -> Story:
         """Let the timers speak, and the rule that hands over to people."""
         self.take(decision.expire(self.session, now=self.now, ids=self.ids))
+        self.take(authenticating.expire_actions(self.session, now=self.now, ids=self.ids))
         self.take(hearing.give_to_person(self.session, now=self.now, ids=self.ids))
         return self
 
@@ -210,6 +279,7 @@ class Story:
         check_books(self)
         check_card(self)
         check_watch(after)
+        check_authentications(before, after)
         return True
 
 
@@ -233,6 +303,17 @@ def unknown() -> Story:
     return confirmed().answered("")
 
 
+def asked_for(settings: Settings = ONE_STAGE) -> Story:
+    """A confirmed payment whose payer must act: the link is out, nobody was asked."""
+    return Story(settings).start(ENROLLED).confirm()
+
+
+def result_of(status: str, **parts: Any) -> Result:
+    """What the directory server says, with an authentication value where one belongs."""
+    value = VALUE if status in ("Y", "A") else None
+    return Result(**{"status": TransStatus(status), "value": value, **parts})
+
+
 def outcome_for(operation: Operation, code: str) -> Outcome:
     """What an answer with this response code means to this operation; an empty one is no answer."""
     if not code:
@@ -240,74 +321,3 @@ def outcome_for(operation: Operation, code: str) -> Outcome:
     return (
         outcome_of_reversal(code) if operation.kind is Kind.REVERSAL else outcome_of_code(code, approval_code="7K20QX")
     )
-
-
-def check_finals(before: PaymentSession, after: PaymentSession) -> None:
-    """What is final stays as it is (P7)."""
-    for payment in before.payments:
-        now: Any = after.payment(payment.id)
-        if payment.is_final:
-            assert now == replace(payment, refunded_minor=now.refunded_minor)
-        if payment.decision is not None:
-            assert now.decision is payment.decision
-    for operation in before.operations:
-        if operation.is_final:
-            assert after.operation(operation.id) == operation
-    if before.status is Status.CANCELLED:
-        assert (after.status, after.finished_at, after.reason) == (before.status, before.finished_at, before.reason)
-    assert (after.finished_at is not None) == (after.status in (Status.ACCEPTED, Status.CANCELLED))
-
-
-def check_amounts(session: PaymentSession) -> None:
-    """Captured within held within asked, refunded within captured, one live charge (P1, P3)."""
-    for payment in session.payments:
-        assert payment.held_minor in (0, payment.money.minor)
-        assert 0 <= payment.refunded_minor <= payment.captured_minor <= payment.held_minor
-        mine = [operation for operation in session.operations if operation.payment_id == payment.id]
-        living = [o for o in mine if o.state not in (State.DECLINED, State.REVERSED)]
-        assert sum(o.kind in CHARGES for o in living) <= 1
-        assert sum(o.kind is Kind.CAPTURE for o in living) <= 1
-        assert payment.refunded_minor == sum(o.amount_minor for o in living if o.kind is Kind.REFUND)
-        assert (payment.phase is Phase.FAILED) == (payment.is_final and payment.reason is not None)
-
-
-def check_books(story: Story) -> None:
-    """The ledger is sound, and its balances are what the payments say (P8)."""
-    assert ledger.flaws(story.transfers) == []
-    approved = {o.id for o in story.session.operations if o.state is State.APPROVED}
-    assert {transfer.operation_id for transfer in story.transfers} <= approved
-    captured = sum(payment.captured_minor for payment in story.session.payments)
-    refunds = [o for o in story.session.operations if o.kind is Kind.REFUND and o.state is State.APPROVED]
-    owed = captured - sum(o.amount_minor for o in refunds)
-    totals = ledger.balances(story.transfers)
-    assert totals.get(("eur", Account.MERCHANT_PAYABLE), 0) == -owed
-    assert totals.get(("eur", Account.ACQUIRER_RECEIVABLE), 0) == owed
-    assert totals.get(("eur", Account.PAYER_FUNDS), 0) == 0
-    if story.session.due_at is None:
-        resolved = Counter(transfer.resolves_id for transfer in story.transfers)
-        assert all(resolved[t.id] for t in story.transfers if t.phase is TransferPhase.PENDING)
-
-
-def check_card(story: Story) -> None:
-    """The sealed security code is gone once the charge may have left, and at every end (P11)."""
-    for payment in story.session.payments:
-        if payment.phase not in (Phase.ROUTING, Phase.AWAIT_CONFIRM, Phase.CONFIRMED):
-            assert payment.sealed_cvv is None
-    if story.session.payments:
-        assert story.session.offer == Offer()
-
-
-def check_watch(session: PaymentSession) -> None:
-    """Something open is always due at some time; nothing is due once all is over (P13)."""
-    is_quiet = session.status in (Status.ACCEPTED, Status.CANCELLED) and all(o.is_final for o in session.operations)
-    assert (session.due_at is None) == is_quiet
-    for operation in session.operations:
-        if operation.state is State.REVERSING:
-            assert session.reversal_of(operation.id) is not None
-
-
-def check_announcements(story: Story) -> None:
-    """Events are numbered without a gap, and the end of a payment is announced once (P9)."""
-    assert [event.sequence for event in story.events] == list(range(1, len(story.events) + 1))
-    ends = story.announced.count(EventType.PAYMENT_FINISHED)
-    assert ends == sum(payment.is_final for payment in story.session.payments)

@@ -193,3 +193,12 @@ def test_secrets_of_different_sorts_differ() -> None:
     assert CVV("1234") != Secret("1234")
     assert CVV("1234") == CVV("1234")
     assert CVV("1234") != "1234"
+
+
+@given(pans, st.lists(pans, max_size=20))
+def test_place_among_bounds(pan: PAN, others: list[PAN]) -> None:
+    """A number has as many bounds at or before it as there are shorter numbers and smaller ones of its length."""
+    bounds = sorted(f"{len(other.reveal()):02d}{other.reveal()}" for other in others)
+    place = (len(pan.reveal()), pan.reveal())
+    assert pan.place_in(bounds) == sum((len(other.reveal()), other.reveal()) <= place for other in others)
+    assert pan.place_in([f"{len(pan.reveal()):02d}{pan.reveal()}"]) == 1

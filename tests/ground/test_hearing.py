@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.ground.story import TWO_STAGE, Story, check_announcements, confirmed, held, paid, unknown
+from tests.ground.promises import check_announcements
+from tests.ground.story import TWO_STAGE, Story, confirmed, held, paid, unknown
 from tollhouse.operation import State
 from tollhouse.outcome import Approved, Declined, Outcome, Reason, Unknown
 from tollhouse.payment import Phase

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tollhouse.exemption import Exemption
 from tollhouse.merchant import (
     CaptureMode,
     IdempotencyMode,
@@ -21,7 +22,9 @@ from tollhouse.merchant import (
 )
 from tollhouse.payment import HoldExpiry
 from tollhouse.routing import route
+from tollhouse.verdict import Policy
 
+NAMED_EXEMPTIONS = (Exemption.LOW_VALUE, Exemption.TRA, Exemption.CORPORATE, Exemption.MERCHANT_INITIATED)
 READ = [
     ("rate_limit", "0", 0),
     ("rate_limit", "1000000", 1_000_000),
@@ -33,6 +36,11 @@ READ = [
     ("hold_period", "3d23h", 341_999 + 1),
     ("hold_period", "30d", 2_592_000),
     ("hold_expiry", "capture", HoldExpiry.CAPTURE),
+    *(("threeds", policy.value, policy) for policy in Policy),
+    ("threeds_exemptions", "none", ()),
+    ("threeds_exemptions", "low_value", (Exemption.LOW_VALUE,)),
+    ("threeds_exemptions", "corporate,tra", (Exemption.CORPORATE, Exemption.TRA)),
+    ("threeds_exemptions", "low_value,tra,corporate,merchant_initiated", NAMED_EXEMPTIONS),
     ("partial_refunds", "off", False),
     ("return_params", "off", False),
     ("webhook_version", "session", None),
@@ -44,8 +52,6 @@ LATER = {
     "sync_payments": "off",
     "redirect_passthrough": "off",
     "card_id": "off",
-    "threeds": "auto",
-    "threeds_exemptions": "none",
     "widget_origins": "*",
     "signature": "body",
 }
@@ -63,6 +69,7 @@ def test_every_setting_is_read() -> None:
     assert {name for name, _, _ in READ} == {field.name for field in fields(Settings)}
     assert (Settings().rate_limit, Settings().hold_period, Settings().webhook_retry_window) == (1000, 342_000, 1800)
     assert (Settings().partial_refunds, Settings().return_params, Settings().auto_confirm) == (True, True, False)
+    assert (Settings().threeds, Settings().threeds_exemptions) == (Policy.AUTO, ())
 
 
 @pytest.mark.parametrize(("name", "text"), LATER.items())
@@ -87,6 +94,14 @@ def test_setting_of_a_later_feature(name: str, text: str) -> None:
         ("hold_period", "31d"),
         ("hold_period", "1h1d"),
         ("hold_period", ""),
+        ("threeds", "sometimes"),
+        ("threeds", ""),
+        ("threeds_exemptions", ""),
+        ("threeds_exemptions", "all"),
+        ("threeds_exemptions", "low_value,low_value"),
+        ("threeds_exemptions", "low_value,"),
+        ("threeds_exemptions", "none,tra"),
+        ("threeds_exemptions", "low_value, tra"),
         ("webhook_version", "v3"),
         ("webhook_retry_window", "59"),
         ("webhook_order", "none "),
@@ -97,7 +112,7 @@ def test_setting_refused(name: str, text: str) -> None:
     """A wrong value is refused by a sentence that names the setting and what is possible."""
     with pytest.raises(SettingInvalid, match=f"^{name}") as refused:
         parse_setting(name, text)
-    assert "expected" in str(refused.value) or "there are" in str(refused.value)
+    assert any(told in str(refused.value) for told in ("expected", "there are", "or a list such as"))
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,8 @@ def test_every_reason_has_words() -> None:
 def test_reason_codes_are_stable() -> None:
     """The codes are the wire's: a changed one breaks merchants."""
     assert sorted(Reason) == [
+        "3DS_error",
+        "action_timeout",
         "activity_count_exceeded",
         "bank_card_expired",
         "capture_timeout",

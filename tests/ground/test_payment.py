@@ -11,12 +11,13 @@ from tollhouse.money import Money
 from tollhouse.outcome import Reason
 from tollhouse.payment import FINAL, TRANSITIONS, Details, Payment, Phase, PhaseUnknown, Told, may_tell, tell
 
-# wire-api 8.2, without the phases of 3-D Secure: phase, then each word it takes with where that leads.
+# wire-api 8.2: phase, then each word it takes with where that leads.
 TABLE = """
 routing        routed=await_confirm auto_confirmed=confirmed rejected=failed
 await_confirm  confirm=confirmed cancel=cancelling decision_over=failed
-confirmed      leaving=authorizing given_up=failed
-authorizing    not_sent=confirmed charged=succeeded held=held declined=failed silence=unknown
+confirmed      leaving=authorizing given_up=failed action_required=await_action
+await_action   authenticated=confirmed not_authenticated=failed action_over=failed
+authorizing    not_sent=confirmed charged=succeeded held=held declined=failed silence=unknown step_up=await_action
 held           capture=capturing cancel=cancelling hold_over=cancelling
 capturing      captured=succeeded capture_refused=failed silence=unknown
 cancelling     released=failed silence=unknown

@@ -12,17 +12,30 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.ground.story import LIMITS, ONE_STAGE, SEALED_CVV, TWO_STAGE, Story, check_announcements, outcome_for
-from tests.strategies import walks
+from tests.ground.promises import check_announcements
+from tests.ground.story import ENROLLED, LIMITS, ONE_STAGE, SEALED_CVV, TWO_STAGE, VALUE, Story, outcome_for
+from tests.lives import life_of
+from tests.strategies import guarded_walks, walks
+from tollhouse.exemption import Exemption
 from tollhouse.hearing import ConcludeSilence, Send, next_step
 from tollhouse.merchant import Settings
 from tollhouse.operation import INSISTENT, State
 from tollhouse.outcome import Unknown
+from tollhouse.proof import authenticated
 from tollhouse.refusal import Refusal
 from tollhouse.session import Status
+from tollhouse.verdict import Policy
 
 Word = tuple[str, str, int, int]
 PROJECTS = (ONE_STAGE, TWO_STAGE, Settings(auto_confirm=True))
+# Projects and cards that take part in 3-D Secure, and whether an exemption is claimed.
+GUARDED = (
+    (ONE_STAGE, None),
+    (ONE_STAGE, Exemption.LOW_VALUE),
+    (TWO_STAGE, Exemption.TRA),
+    (Settings(auto_confirm=True, threeds=Policy.ALWAYS), None),
+)
+STATUSES = ("C", "C", "D", "Y", "A", "N", "U", "R", "I")
 
 
 def _say(story: Story, word: Word) -> None:
@@ -44,6 +57,25 @@ def _say(story: Story, word: Word) -> None:
             story.hear(chosen, outcome_for(chosen, code))
         case "send" | "lose" | "not_send":
             _carry(story, name, code)
+        case "ask" | "reply" | "result" | "broken_off" | "retry" if story.session.authentications:
+            _authenticate(story, name, number)
+
+
+def _authenticate(story: Story, name: str, number: int) -> None:
+    """The payer, the directory server or the issuer says something, maybe of an attempt that is long over."""
+    attempts = story.session.authentications
+    chosen = attempts[number % len(attempts)] if number % 5 == 0 else attempts[-1]
+    status = STATUSES[number % len(STATUSES)]
+    match name:
+        case "reply":
+            story.reply(status if number % 10 else "", chosen)
+        case "result" if chosen.asked_at is not None and status not in ("C", "D", "I"):
+            cancelled = {0: "01", 1: "04", 2: "05"}.get(number % 7) if status in ("N", "U") else None
+            story.result(status, chosen, cancelled=cancelled, value=None if number % 11 == 0 else VALUE)
+        case "broken_off":
+            story.broken_off(chosen)
+        case "ask" | "retry":
+            getattr(story, name)()
 
 
 def _carry(story: Story, name: str, code: str) -> None:
@@ -82,10 +114,14 @@ def _end(story: Story) -> None:
 
 def _walk(project: Settings, walk: list[Word]) -> Story:
     story = Story(project).start()
+    _say_all(story, walk)
+    return story
+
+
+def _say_all(story: Story, walk: list[Word]) -> None:
     for word in walk:
         with suppress(Refusal):
             _say(story, word)
-    return story
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -99,6 +135,22 @@ def test_promises_hold_and_everything_ends(project: Settings, walk: list[Word]) 
     assert story.session.status in (Status.ACCEPTED, Status.CANCELLED)
     assert all(operation.is_final for operation in story.session.operations)
     check_announcements(story)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(GUARDED), guarded_walks)
+def test_promises_hold_with_3d_secure(guarded: tuple[Settings, Exemption | None], walk: list[Word]) -> None:
+    """Nor with payers, directory servers and issuers among those who say anything at any moment."""
+    project, exemption = guarded
+    story = Story(project).start(ENROLLED, exemption)
+    if not project.auto_confirm:
+        story.confirm()
+    _say_all(story, walk)
+    _end(story)
+    assert story.session.status in (Status.ACCEPTED, Status.CANCELLED)
+    assert story.payment.sealed_cvv is None
+    check_announcements(story)
+    assert list(authenticated(life_of(story))) == []
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])

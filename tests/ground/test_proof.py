@@ -8,24 +8,32 @@ from typing import Any
 
 import pytest
 
-from tests.ground.story import Story
+from tests.ground.story import ENROLLED, Story, result_of
 from tests.lives import (
     STORIES,
+    acting,
+    authenticated,
     captured,
+    challenged,
     life_of,
     paid,
     refunded,
     released,
     reversed_late,
+    stepped_up,
     transfers_of,
+    unheard,
+    unproven,
     waiting,
 )
 from tollhouse.change import Note, Step
+from tollhouse.exemption import Exemption
 from tollhouse.ledger import Account
 from tollhouse.life import Kept, Life
 from tollhouse.operation import Kind, State
 from tollhouse.payment import Decision
 from tollhouse.proof import CHECKS, KeyUse, Promise, key_used_once
+from tollhouse.verdict import Policy
 
 
 def violations(life: Life) -> dict[Promise, list[str]]:
@@ -107,6 +115,15 @@ def doubled_version() -> Life:
     return replace(life, history=(first, replace(second, version=first.version), *others))
 
 
+def authentication_used_twice() -> Life:
+    """A life in which the first charge of two has the second one's authentication."""
+    life = life_of(stepped_up())
+    first, second = (operation for operation in life.session.operations if operation.kind is Kind.SALE)
+    return replace(
+        life, session=life.session.with_operation(replace(first, authentication_id=second.authentication_id))
+    )
+
+
 confirm_again = Step(subject=paid().payment.id, before="await_confirm", heard="confirm", after="succeeded")
 cancel_too = Step(subject=paid().payment.id, before="await_confirm", heard="cancel", after="succeeded")
 
@@ -186,6 +203,94 @@ PLANTED = {
         "is missing",
     ),
 }
+
+PLANTED |= {
+    "a charge without authentication": (
+        lambda: with_payment(life_of(paid()), card=ENROLLED.card),
+        Promise.THREEDS,
+        "went out without authentication",
+    ),
+    "a charge that went although always is the policy": (
+        lambda: with_payment(life_of(unproven()), threeds=Policy.ALWAYS),
+        Promise.THREEDS,
+        "ended with U: threeds is always",
+    ),
+    "a charge after silence although always is the policy": (
+        lambda: with_payment(life_of(unheard()), threeds=Policy.ALWAYS),
+        Promise.THREEDS,
+        "names no authentication, the last before it was asked, then lapsed",
+    ),
+    "a charge after N": (lambda: ended_with(authenticated(), "N"), Promise.THREEDS, "which ended with N"),
+    "a charge after R": (lambda: ended_with(authenticated(), "R"), Promise.THREEDS, "followed authentication"),
+    "a charge after a challenge without proof": (
+        lambda: ended_with(challenged(), "U"),
+        Promise.THREEDS,
+        "threeds is auto, and the issuer had asked for the payer",
+    ),
+    "a charge after a challenge whose value is missing": (
+        lambda: ended_with(challenged(), "Y", value=None),
+        Promise.THREEDS,
+        "ended with Y without a value",
+    ),
+    "a step-up without proof": (
+        lambda: ended_with(stepped_up(), "I"),
+        Promise.THREEDS,
+        "ended with I: threeds is auto, and the issuer had asked",
+    ),
+    "a second charge without an authentication": (
+        lambda: with_operation(life_of(stepped_up()), Kind.SALE, authentication_id=None),
+        Promise.THREEDS,
+        "is a second charge and names no authentication",
+    ),
+    "an authentication of nobody": (
+        lambda: with_operation(life_of(authenticated()), Kind.SALE, authentication_id="another"),
+        Promise.THREEDS,
+        "names authentication another, which its payment did not have by then",
+    ),
+    "an authentication that was left": (
+        lambda: with_operation(
+            life_of(challenged()), Kind.AUTHORIZATION, authentication_id=challenged().session.authentications[0].id
+        ),
+        Promise.THREEDS,
+        "which was lapsed by then",
+    ),
+    "an outcome that is none": (lambda: ended_with(authenticated(), "C"), Promise.THREEDS, "was finished by then"),
+    "proof left out": (
+        lambda: with_operation(life_of(authenticated()), Kind.SALE, authentication_id=None),
+        Promise.THREEDS,
+        "names no authentication, the last before it was asked, then finished",
+    ),
+    "one authentication for two charges": (authentication_used_twice, Promise.THREEDS, "is used by 2 operations"),
+    "an exemption nobody granted": (
+        lambda: with_operation(life_of(paid()), Kind.SALE, exemption=Exemption.TRA),
+        Promise.THREEDS,
+        "claims exemption tra, which it may not",
+    ),
+    "an exemption although always is the policy": (
+        lambda: with_payment(life_of(stepped_up()), threeds=Policy.ALWAYS),
+        Promise.THREEDS,
+        "went out without authentication",
+    ),
+    "an exemption beside a proof": (
+        lambda: with_payment(
+            with_operation(life_of(authenticated()), Kind.SALE, exemption=Exemption.TRA), exemption=Exemption.TRA
+        ),
+        Promise.THREEDS,
+        "claims exemption tra",
+    ),
+    "an authentication that is not history": (
+        lambda: ended_with(acting(), "Y", state="finished"),
+        Promise.THREEDS,
+        "is finished, history ends with challenged",
+    ),
+}
+
+
+def ended_with(story: Story, status: str, state: str = "finished", **result: Any) -> Life:
+    """A life whose last authentication ended in another way."""
+    life = life_of(story)
+    ended = replace(life.session.authentications[-1], state=state, result=result_of(status, **result))
+    return replace(life, session=life.session.with_authentication(ended))
 
 
 def waiting_refund() -> Story:

@@ -8,10 +8,11 @@ from datetime import timedelta
 
 import pytest
 
-from tests.ground.story import NOON, OFFER, TWO_STAGE, Story, held, paid
+from tests.ground.story import ENROLLED, NOON, OFFER, TWO_STAGE, Story, asked_for, held, paid
 from tollhouse.merchant import Settings
 from tollhouse.operation import Kind, State
 from tollhouse.outcome import Reason
+from tollhouse.payment import Details
 from tollhouse.session import Offer, RefundStatus, Status, refund_status
 
 DAY = 24 * 3600
@@ -23,6 +24,15 @@ SEEN: dict[str, tuple[Callable[[], Story], str, str | None, Reason | None]] = {
     "waits for the decision": (lambda: Story().start(), "in_progress", "confirm", None),
     "confirmed": (lambda: Story().start().confirm(), "in_progress", None, None),
     "confirms itself": (lambda: Story(Settings(auto_confirm=True)).start(), "in_progress", None, None),
+    "waits for the payer": (asked_for, "in_progress", None, None),
+    "challenged": (lambda: asked_for().ask().reply("C"), "in_progress", None, None),
+    "not authenticated": (lambda: asked_for().ask().reply("N"), "cancelled", None, Reason.NOT_AUTHENTICATED),
+    "the payer did not act": (
+        lambda: asked_for().wait(3600).sweep(),
+        "cancelled",
+        None,
+        Reason.ACTION_TIMEOUT,
+    ),
     "held": (held, "in_progress", "capture", None),
     "capturing": (lambda: held().capture(), "in_progress", None, None),
     "releasing": (lambda: held().cancel(), "in_progress", None, None),
@@ -131,7 +141,19 @@ DUE: dict[str, tuple[Callable[[], Story], float | None]] = {
     "nothing found while in flight": (lambda: Story().start().confirm().answered("").answered("25"), 65),
     "paid": (paid, None),
     "dropped": (lambda: Story().create().cancel(), None),
+    "waits for the payer": (asked_for, 3600),
+    "waits for the payer and a merchant's limit": (lambda: asked_until("2026-03-02 12:10:00"), 600),
+    "waits for the directory server": (lambda: asked_for().ask(), 12),
+    "challenged": (lambda: asked_for().ask().reply("C"), 3600),
+    "authenticated": (lambda: asked_for().ask().wait(3).reply("Y"), 3),
+    "not authenticated": (lambda: asked_for().ask().reply("N"), None),
 }
+
+
+def asked_until(limit: str) -> Story:
+    """A payer who must act before the merchant's own limit."""
+    offer = replace(ENROLLED, details=Details(customer={}, options={"expiration_at": limit}))
+    return Story().start(offer).confirm()
 
 
 @pytest.mark.parametrize("name", DUE)
@@ -155,6 +177,18 @@ def test_unclear_is_due_before_a_person_after_a_day() -> None:
     unclear = story.last(Kind.CAPTURE)
     far = replace(unclear, next_attempt_at=NOON + timedelta(days=9))
     assert story.session.with_operation(far).due_at == NOON + timedelta(days=1)
+
+
+def test_undone_is_what_a_reversal_acknowledged() -> None:
+    """A charge is undone once its reversal is approved: not while that is planned, sent or unanswered."""
+    story = Story().start().confirm().answered("")
+    sale = story.last(Kind.SALE)
+    assert not story.session.is_undone(sale.id)
+    story.answered("")
+    assert not story.session.is_undone(sale.id)
+    story.answered("00")
+    assert story.session.is_undone(sale.id)
+    assert not story.session.is_undone(story.last(Kind.REVERSAL).id)
 
 
 def test_two_live_charges_are_a_bug() -> None:

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.ground.story import NOON, TWO_STAGE, Story, confirmed, held
+from tests.ground.story import DS_ID, ENROLLED, NOON, TWO_STAGE, VALUE, Story, asked_for, confirmed, held
 from tests.strategies import messages, tags
 from tollhouse.acquirers import ACQUIRERS
 from tollhouse.acquirers.iso8583.fields import Garbled, match_key, pack, pack_tags, unpack, unpack_tags
 from tollhouse.acquirers.iso8583.translate import ANSWER_MTIS, FIRST_MTI, outcome, request
 from tollhouse.acquirers.message import CardUse, Request, Response, Slot
+from tollhouse.exemption import Exemption
 from tollhouse.operation import Kind, Operation, References
 from tollhouse.outcome import Approved, Declined, PartlyApproved, Unknown
 from tollhouse.routing import SANDBOX
@@ -44,6 +45,14 @@ def _last_attempt(story: Story, kind: Kind, attempts: int = 1) -> Request:
     return request(story.session.with_payment(payment), operation)
 
 
+# Of field 48: ECI, authentication value, the directory server's id, version.
+PROOF = f"4202054328{VALUE}4436{DS_ID}45052.2.0"
+
+
+def _exempt(exemption: Exemption) -> Story:
+    return Story().start(ENROLLED, exemption).confirm()
+
+
 def _captured() -> Story:
     return held().capture(2000).answered("00")
 
@@ -60,6 +69,57 @@ GOLDEN: dict[str, tuple[Callable[[], Request], str, dict[str, str], dict[str, Sl
         "0100",
         {**COMMON, "3": "000000", "11": "000001", "37": "000000000001"},
         {**CARD_SLOTS, "48": Slot.CVV},
+    ),
+    "sale with proof": (
+        lambda: _last_attempt(asked_for().ask().reply("Y"), Kind.SALE),
+        "0200",
+        {**COMMON, "3": "000000", "11": "000001", "37": "000000000001", "48": PROOF},
+        {**CARD_SLOTS, "48": Slot.CVV},
+    ),
+    "authorization with proof of an attempt, after a challenge": (
+        lambda: _last_attempt(asked_for(TWO_STAGE).ask().reply("C").result("A", eci="06"), Kind.AUTHORIZATION),
+        "0100",
+        {**COMMON, "3": "000000", "11": "000001", "37": "000000000001", "48": PROOF.replace("420205", "420206")},
+        {**CARD_SLOTS, "48": Slot.CVV},
+    ),
+    "sale the issuer could not vouch for": (
+        lambda: _last_attempt(asked_for().ask().reply("U"), Kind.SALE),
+        "0200",
+        {**COMMON, "3": "000000", "11": "000001", "37": "000000000001", "48": "420207"},
+        {**CARD_SLOTS, "48": Slot.CVV},
+    ),
+    "sale after silence": (
+        lambda: _last_attempt(asked_for().ask().reply(""), Kind.SALE),
+        "0200",
+        {**COMMON, "3": "000000", "11": "000001", "37": "000000000001"},
+        {**CARD_SLOTS, "48": Slot.CVV},
+    ),
+    **{
+        f"exempt sale, {exemption}": (
+            lambda exemption=exemption: _last_attempt(_exempt(exemption), Kind.SALE),
+            "0200",
+            {**COMMON, "3": "000000", "11": "000001", "37": "000000000001", "48": f"4202074602{code}"},
+            {**CARD_SLOTS, "48": Slot.CVV},
+        )
+        for exemption, code in ((Exemption.TRA, "05"), (Exemption.LOW_VALUE, "10"), (Exemption.CORPORATE, "11"))
+    },
+    "sale after a soft decline": (
+        lambda: _last_attempt(_exempt(Exemption.TRA).answered("1A").ask().reply("Y"), Kind.SALE),
+        "0200",
+        {**COMMON, "3": "000000", "11": "000002", "37": "000000000002", "48": PROOF},
+        CARD_SLOTS,
+    ),
+    "completion with proof before it": (
+        lambda: _last_attempt(asked_for(TWO_STAGE).ask().reply("Y").answered("00").capture(2000), Kind.CAPTURE),
+        "0220",
+        {**COMMON, "3": "000000", "4": "000000002000", "11": "000002", "37": "000000000002", "48": "3712000000000001"},
+        CARD_SLOTS,
+    ),
+    "reversal of a sale with proof": (
+        lambda: _last_attempt(asked_for().ask().reply("Y").answered(""), Kind.REVERSAL),
+        "0400",
+        {**COMMON, "3": "000000", "11": "000002", "37": "000000000001", "90": "02000000010302120000" + "0" * 22},
+        CARD_SLOTS,
     ),
     "completion": (
         lambda: _last_attempt(held().capture(2000), Kind.CAPTURE),
@@ -157,6 +217,17 @@ def test_security_code_goes_with_the_charge_only() -> None:
     story = confirmed()
     story.session = story.session.with_payment(replace(story.payment, sealed_cvv=None))
     assert _last_attempt(story, Kind.SALE).slots == CARD_SLOTS
+
+
+@pytest.mark.parametrize(
+    ("brand", "indicator"), [("mastercard", "02"), ("maestro", "02"), ("visa", "05"), (None, "05")]
+)
+def test_proof_speaks_the_schemes_language(brand: str | None, indicator: str) -> None:
+    """The same outcome is 02 for Mastercard and 05 for the others."""
+    assert ENROLLED.card is not None
+    offer = replace(ENROLLED, card=replace(ENROLLED.card, brand=brand))
+    made = _last_attempt(Story().start(offer).confirm().ask().reply("Y"), Kind.SALE)
+    assert unpack_tags(made.fields["48"])["42"] == indicator
 
 
 def test_times_are_utc() -> None:

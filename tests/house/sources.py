@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src" / "tollhouse"
 TESTS = ROOT / "tests"
 DOCS = ROOT / "docs"
-PURE_FOLDERS = ("acquirers", "flows")
+PURE_FOLDERS = ("acquirers", "flows", "threeds")
 PASSED_OVER = frozenset(
     {".git", ".venv", ".tollhouse", "__pycache__", "node_modules", "dist", ".hypothesis", ".import_linter_cache"}
 )

@@ -42,6 +42,8 @@ BANNED: dict[str, tuple[str, tuple[str, ...]]] = {
     "postings": ("transfers", ()),
     "secs": ("a duration in `_seconds`", ()),
 }
+# EMVCo's names of an authentication's ids at the directory server and at the issuer (house rules, "we say").
+TRADE = (" ds transaction id ", " acs transaction id ")
 # Files of the ground floor that hold values, or no rule of their own.
 RULELESS = frozenset({"change", "draft", "event", "life", "ports", "routing"})
 # Members that programs outside read by these names.
@@ -54,7 +56,10 @@ WIRE_PLACES = ("src/tollhouse/api/wire", "src/tollhouse/cli", "tests/")
 def _words(identifier: str) -> str:
     """`PaymentSession`, `payment_session` and `PAYMENT_SESSION` as `payment session`, with blanks around."""
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", identifier)
-    return f" {' '.join(part for part in apart.lower().split('_') if part)} "
+    words = f" {' '.join(part for part in apart.lower().split('_') if part)} "
+    for said in TRADE:
+        words = words.replace(said, " ")
+    return words
 
 
 def test_file_names_say_something() -> None:

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest_asyncio
 
 from tests.sandbox.gateway import Fields, Gateway, connect
+from tests.sandbox.threeds import KEY, Browser, Server, open_threeds
 from tollhouse.sandbox.books import Books, Operation
 from tollhouse.sandbox.faults import Delays
 from tollhouse.sandbox.host import Host
 from tollhouse.sandbox.journal import Journal
+from tollhouse.sandbox.threeds.values import Values
 
 Dial = Callable[[int], Awaitable[Gateway]]
 SHORT = Delays(late_seconds=0.4, slow_seconds=0.2, refused_seconds=600, approved_again_seconds=0.1)
@@ -40,7 +42,7 @@ async def open_bank(folder: Path, delays: Delays = SHORT) -> AsyncIterator[Bank]
     journal = Journal(folder / "books.jsonl")
     try:
         books = Books(journal)
-        host = Host(books, delays)
+        host = Host(books, delays, Values(KEY))
         listener = socket.create_server(("127.0.0.1", 0))
         server = await host.listen(listener)
         yield Bank(listener.getsockname()[1], books)
@@ -74,3 +76,16 @@ async def dial() -> AsyncIterator[Dial]:
 async def gateway(bank: Bank, dial: Dial) -> Gateway:
     """A gateway connected to the host."""
     return await dial(bank.port)
+
+
+@pytest_asyncio.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    """A 3DS server beside a directory server and an issuer whose faults of time are short."""
+    async with open_threeds(tmp_path) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def browser(server: Server) -> Browser:
+    """A payer's browser."""
+    return Browser(server)

@@ -6,8 +6,11 @@ import asyncio
 import itertools
 from dataclasses import dataclass, field
 
+from tests.sandbox.threeds import KEY
 from tollhouse.acquirers.iso8583.fields import pack, pack_tags, unpack
+from tollhouse.sandbox.threeds.values import Strength, Values, indicators_of
 
+AUTHENTICATION_ID = "7c1b1a5e-0d1c-4a6b-9b1d-000000000001"  # a DS transaction id
 _numbers = itertools.count(1)
 WAIT_SECONDS = 30  # only so that a broken host fails a test instead of hanging it
 
@@ -34,6 +37,14 @@ def charge(pan: str, *, amount: int = 1000, terminal: str = "TERM0001", tags: Fi
         "49": "978",
     }
     return fields | {"48": pack_tags({"92": "123"} | (tags or {}))}
+
+
+def proof(pan: str, strength: Strength = Strength.FULL, **changes: str | None) -> Fields:
+    """The tags of an authentication; tags changed to None are left out."""
+    value = Values(KEY).make(strength, pan=pan, authentication_id=AUTHENTICATION_ID)
+    tags = {"42": indicators_of(pan).of(strength), "43": value, "44": AUTHENTICATION_ID, "45": "2.3.1"}
+    changed = tags | {name.removeprefix("tag"): text for name, text in changes.items()}
+    return {tag: text for tag, text in changed.items() if text is not None}
 
 
 def completion(authorization: Fields, *, amount: int = 1000, currency: str = "978") -> Fields:

@@ -70,6 +70,7 @@ async def test_books_over_http(tmp_path: Path, dial: Dial) -> None:
             "later": "none",
             "reversals_refused": 0,
             "was_approved_again": False,
+            "authentication_id": None,
         }
         assert [entry["what"] for entry in history] == ["approved"]
 

@@ -1,4 +1,7 @@
-"""A node's door: what the HTTP API does around a flow, without HTTP: keys, refusals, going on afterwards."""
+"""A node's doors: what HTTP does around a flow, without HTTP: keys, refusals, going on afterwards.
+
+One is for merchants, one for payers' browsers, one for the directory server.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING
 from tests.simulation import moments
 from tollhouse.card import CardDetails
 from tollhouse.change import KeyClaim, Note
+from tollhouse.flows.authenticate import ask, hear_results, look, take_return, try_again
 from tollhouse.flows.cancel import cancel
 from tollhouse.flows.capture import capture
 from tollhouse.flows.confirm import confirm
@@ -22,12 +26,15 @@ from tollhouse.money import Money
 from tollhouse.ports import KeyTaken, StoreUnreachable, World
 from tollhouse.refusal import KeyUsed, Refusal, SessionUnknown, Unavailable
 from tollhouse.session import Offer, PaymentSession
+from tollhouse.threeds.translate import Browser
 
 if TYPE_CHECKING:
     from tests.simulation.scheduler import Box
     from tests.simulation.world import Node
 
 API_VERSION = 2
+BROWSER = Browser(accept_header="*/*", user_agent="Chromium", language="en", ip="198.51.100.7", has_script=True)
+BUSY, NO_PAGE = "busy", "no page"  # what a browser gets instead of a view
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,3 +149,42 @@ async def _act(ports: World, wish: Wish) -> Settled:
                 raise SessionUnknown
             return Settled(answer=found, session=found, is_written=False)
     raise AssertionError(f"no such call: {wish.name}")
+
+
+async def serve_payer(node: Node, step: str, link: str, brought: str, reply: Box) -> None:
+    """Answer a payer's browser with a view, with `BUSY` or `NO_PAGE`."""
+    ports = node.ports
+    session: PaymentSession | None = None
+    try:
+        match step:
+            case "ask":
+                asked = await ask(ports, link, BROWSER, brought)
+                view, session = (asked.view, asked.session) if asked else (None, None)
+            case "return":
+                await take_return(ports, link, brought)
+                view = await look(ports, link)
+            case "again":
+                view = await try_again(ports, link)
+            case _:
+                view = await look(ports, link)
+    except StoreUnreachable:
+        reply.put(BUSY)
+        return
+    reply.put(view or NO_PAGE)
+    await _go_on(node, session)
+
+
+async def hear_directory(node: Node, body: bytes, reply: Box) -> None:
+    """Answer the directory server's result message."""
+    try:
+        answer = await hear_results(node.ports, body)
+    except StoreUnreachable:
+        reply.put(b"{}")
+        return
+    reply.put(answer.body or b"{}")
+    await _go_on(node, answer.session)
+
+
+async def _go_on(node: Node, session: PaymentSession | None) -> None:
+    if session is not None and session.lease_owner == node.name:
+        await drive(node.ports, session)

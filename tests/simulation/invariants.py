@@ -9,7 +9,9 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from tests.simulation import permits
 from tests.simulation.truth import Violation, charges_of, entry_of, named_by, payer_of, refunded_of, seconds_of
+from tollhouse.event import EventType
 from tollhouse.ledger import Account, TransferPhase, balances, flaws
 from tollhouse.merchant import Settings, WebhookOrder
 from tollhouse.operation import Kind, State
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 OPEN_SECONDS_MAX = 6 * 3600  # an operation is over so long after the storm, or after it was planned
 ALARM_SECONDS_MAX = 27 * 3600  # what is unclear for longer was brought before a person
 TRIED_SECONDS = Settings().webhook_retry_window - GAP_SECONDS_LAST * (100 + JITTER_PERCENT_MAX) / 100
-RELEASES = (Reason.CANCELLED_BY_MERCHANT, Reason.CAPTURE_TIMEOUT)
+RELEASES = (Reason.CANCELLED_BY_MERCHANT, Reason.CAPTURE_TIMEOUT, Reason.ACTION_TIMEOUT)  # cancelled all the same
 
 
 def at_end(simulation: Simulation) -> None:
@@ -188,6 +190,8 @@ def _events_in_order(simulation: Simulation, key: tuple[str, str], ordered: list
     for receipt in simulation.receivers.receipts.get(key, []):
         receipts.setdefault(receipt.event_id, receipt.at)
     for earlier, later in pairwise(ordered):
+        if later.type is EventType.ACTION_REQUIRED:
+            continue  # a payer waits for it, so it waits for nothing
         began = starts.get(later.event_id)
         if began is None or receipts.get(earlier.event_id, float("inf")) <= began:
             continue
@@ -233,4 +237,5 @@ AT_END = (
     answers_survive,
     security_codes_are_gone,
     projects_are_apart,
+    permits.authentications_are_over,
 )

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tests.bank import Standing, key_of
+from tests.simulation import permits
 from tests.simulation.truth import Violation, charges_of, key_of_operation, named_by, payer_of
 from tollhouse.acquirers.message import Request
 from tollhouse.change import Change
@@ -27,9 +28,12 @@ def at_sending(simulation: Simulation, node: Node, request: Request) -> None:
     if named is None:
         raise Violation("P1", f"{request.mti} {rrn}/{stan} leaves before *submitted* is committed")
     project, session_id, operation_id = named
-    operation = simulation.books.sessions[project, session_id].operation(operation_id)
+    session = simulation.books.sessions[project, session_id]
+    operation = session.operation(operation_id)
     if operation.kind in UNDOABLE and operation.state is not State.SUBMITTED:
         raise Violation("P1", f"{request.mti} of {operation_id} leaves while it is {operation.state}", session_id)
+    if operation.kind in CHARGES:
+        permits.at_charge(simulation, session, operation, request)
 
 
 def at_bank(simulation: Simulation, request: Request) -> None:
@@ -49,8 +53,8 @@ def at_answer(simulation: Simulation, settled: Settled) -> None:
         raise Violation("P10", f"version {answer.version} was answered and is not committed", answer.id)
 
 
-def at_commit(simulation: Simulation, before: PaymentSession | None, change: Change) -> None:
-    """P2, P4, P6, P7 and P9 on each commit."""
+def at_commit(simulation: Simulation, node: str, before: PaymentSession | None, change: Change) -> None:
+    """P2, P4, P6, P7, P9 and 3DS on each commit."""
     after = change.session
     payments = {payment.id: payment for payment in before.payments} if before else {}
     operations = {operation.id: operation for operation in before.operations} if before else {}
@@ -66,6 +70,10 @@ def at_commit(simulation: Simulation, before: PaymentSession | None, change: Cha
             _operation_stays(after, was, operation)
             if operation.is_final and (was is None or not was.is_final):
                 _operation_has_evidence(simulation, after, operation)
+    known = {one.id: one for one in before.authentications} if before else {}
+    for one in after.authentications:
+        if one is not known.get(one.id):
+            permits.at_authentication(simulation, node, after, known.get(one.id), one)
     _is_announced(change, payments, operations)
 
 
@@ -148,6 +156,8 @@ def _is_announced(change: Change, payments: dict[str, Payment], operations: dict
         match payment.phase:
             case Phase.AWAIT_CONFIRM:
                 expected[EventType.READY_TO_CONFIRM] += 1
+            case Phase.AWAIT_ACTION:
+                expected[EventType.ACTION_REQUIRED] += 1
             case Phase.HELD:
                 expected[EventType.READY_TO_CAPTURE] += 1
             case Phase.SUCCEEDED | Phase.FAILED:

@@ -54,7 +54,7 @@ class Network:
     """The way to the bank and back, and the bank."""
 
     def __init__(self, simulation: Simulation) -> None:
-        self.bank = Bank()
+        self.bank = Bank(issuer=simulation.issuer)
         self.on_the_way: dict[Key, int] = {}
         self.pending = 0  # messages and mistakes of the bank that are still to come
         self._simulation = simulation
@@ -114,7 +114,7 @@ class Network:
             case Asked.SALE | Asked.AUTHORIZATION:
                 if simulation.chance("partial"):
                     return "10"
-                return simulation.random.choice(("05", "51", "09")) if simulation.chance("declines") else "00"
+                return simulation.random.choice(("05", "51", "09", "65")) if simulation.chance("declines") else "00"
             case Asked.COMPLETION:
                 return "05" if simulation.chance("capture_declined") else "00"
             case Asked.REFUND:

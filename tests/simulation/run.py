@@ -9,8 +9,9 @@ import argparse
 import os
 import sys
 import time
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.simulation import invariants
@@ -26,6 +27,7 @@ CHUNK = 25
 SECONDS_MAX = 45 * 86400
 STORM_SECONDS_MAX = 8 * 86400
 TRACE_LINES_MAX = 150
+SHOWN = ("authentications", "challenges", "challenges passed", "step-ups", "payers too late")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,7 @@ class Report:
     crashes: int
     steps: int
     days: float
+    tally: Counter[str] = field(default_factory=Counter)
 
 
 def open_world(seed: int, weather: Weather | None = None) -> Simulation:
@@ -71,6 +74,7 @@ def simulate(seed: int, weather: Weather | None = None) -> Report:
         crashes=simulation.crashes,
         steps=scheduler.steps,
         days=scheduler.now / 86400,
+        tally=simulation.tally,
     )
 
 
@@ -90,7 +94,7 @@ def live(simulation: Simulation) -> None:
 
 def _is_quiet(simulation: Simulation) -> bool:
     is_idle = all(node.is_idle for node in simulation.nodes)
-    is_silent = is_idle and not simulation.network.pending
+    is_silent = is_idle and not (simulation.network.pending or simulation.issuer.pending or simulation.payers.pending)
     return is_silent and not simulation.books.due_at and not simulation.waiting_deliveries()
 
 
@@ -134,6 +138,7 @@ def main() -> int:
     last = arguments.first + arguments.n
     chunks = [range(at, min(at + CHUNK, last)) for at in range(arguments.first, last, CHUNK)]
     done = commits = crashes = 0
+    tally: Counter[str] = Counter()
     with ProcessPoolExecutor(PROCESSES) as pool:
         for reports in pool.map(_chunk, chunks):
             for report in reports:
@@ -143,10 +148,17 @@ def main() -> int:
             done += len(reports)
             commits += sum(report.commits for report in reports)
             crashes += sum(report.crashes for report in reports)
+            for report in reports:
+                tally += report.tally
             _progress(f"{done} of {arguments.n} worlds, {commits} commits, {crashes} crashes")
     seconds = time.monotonic() - began
-    print(f"\n{done} worlds kept every promise in {seconds:.1f} s: {done / seconds:.0f} worlds/s")
+    print("\n" + _shown(tally))
+    print(f"{done} worlds kept every promise in {seconds:.1f} s: {done / seconds:.0f} worlds/s")
     return 0
+
+
+def _shown(tally: Counter[str]) -> str:
+    return ", ".join(f"{tally[name]} {name}" for name in SHOWN)
 
 
 def _progress(text: str) -> None:
@@ -156,7 +168,8 @@ def _progress(text: str) -> None:
 def _show(report: Report, *, is_alone: bool) -> int:
     if report.problem is None:
         print("\n".join(report.trace[-TRACE_LINES_MAX:]))
-        print(f"seed {report.seed}: every promise kept; {report.commits} commits, {report.crashes} crashes")
+        print(f"seed {report.seed}: every promise kept; {report.commits} commits, {report.crashes} crashes, ", end="")
+        print(_shown(report.tally))
         return 0
     print()
     print("\n".join(report.trace[-TRACE_LINES_MAX:]))

@@ -1,115 +1,29 @@
-"""Planted bugs. A simulation that does not catch each of them is asleep.
-
-A saboteur replaces a few words in the source of one function, or an entry of a table, while it is at work. The code
-object is exchanged, so everybody who imported the function gets the saboteur's version.
-"""
+"""Planted bugs. A simulation that does not catch each of them is asleep."""
 
 from __future__ import annotations
 
-import inspect
-import textwrap
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from types import CodeType
-from typing import Any
-
+from tests.simulation.impostors import IMPOSTORS
+from tests.simulation.saboteur import Entry, Saboteur, Words, words
 from tests.simulation.weather import Weather
 from tollhouse import decision, draft, hearing, operation, outcome, webhook
 from tollhouse.flows import deliver, drive, settle, start_payment
 from tollhouse.operation import Heard, State
 from tollhouse.store.memory import MemoryBooks, MemoryStore
 
-
-@dataclass(frozen=True, kw_only=True)
-class Words:
-    """In this function, these words become those."""
-
-    function: Callable[..., Any]
-    old: str
-    new: str
-
-    @contextmanager
-    def spoken(self) -> Iterator[None]:
-        """Exchange the function's code, and put it back."""
-        source = textwrap.dedent(inspect.getsource(self.function))
-        assert source.count(self.old) == 1, f"{self.function.__qualname__} does not say {self.old!r} once"
-        module = compile(
-            f"from __future__ import annotations\n{source.replace(self.old, self.new)}", "saboteur", "exec"
-        )
-        name = self.function.__name__
-        codes = [code for code in module.co_consts if isinstance(code, CodeType) and code.co_name == name]
-        honest = self.function.__code__
-        self.function.__code__ = codes[0]
-        try:
-            yield
-        finally:
-            self.function.__code__ = honest
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """In this table, this key leads there."""
-
-    table: dict[Any, Any]
-    key: Any
-    value: Any
-
-    @contextmanager
-    def spoken(self) -> Iterator[None]:
-        """Exchange the entry, and put it back."""
-        honest = self.table[self.key]
-        self.table[self.key] = self.value
-        try:
-            yield
-        finally:
-            self.table[self.key] = honest
-
-
-@dataclass(frozen=True, kw_only=True)
-class Saboteur:
-    """One planted bug, the promise it breaks, and the weather in which it shows soon (None: any)."""
-
-    name: str
-    promise: str
-    lies: tuple[Words | Entry, ...]
-    weather: Weather | None = None
-
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """While this lasts, the bug is there."""
-        with ExitStack() as stack:
-            for lie in self.lies:
-                stack.enter_context(lie.spoken())
-            yield
-
-
-def _words(
-    name: str,
-    promise: str,
-    function: Callable[..., Any],
-    old: str,
-    new: str,
-    weather: Weather | None = None,
-) -> Saboteur:
-    return Saboteur(name=name, promise=promise, lies=(Words(function=function, old=old, new=new),), weather=weather)
-
-
 SLEEPY = Weather(stop=0.02, commit_lost=0.05)
 ALMOST_TOO_LATE = Weather(slow_link=0.6, lands_late=0.6, answer_lost=0.2)
 WRONG_CLOCKS = Weather(clock_jump=0.05, slow_link=0.4)
 LATE_ANSWERS = Weather(lands_late=0.4, answer_late=0.6, stop=0.005)
 
-
 SABOTEURS = (
-    _words(
+    words(
         "sent again instead of reversed",
         "P1",
         drive._send,
         "    except NotSent:\n",
         "    except (NotSent, NoAnswer):\n",
     ),
-    _words(
+    words(
         "sent before submitted is committed",
         "P1",
         drive._send,
@@ -117,7 +31,7 @@ SABOTEURS = (
         "    await world.links[payment.acquirer].exchange(request, send_before=began + 5)\n"
         "    try:\n        done = await settle(",
     ),
-    _words(
+    words(
         "sent after the deadline",
         "P1",
         drive._send,
@@ -139,7 +53,7 @@ SABOTEURS = (
         ),
         weather=WRONG_CLOCKS,
     ),
-    _words(
+    words(
         "lease dropped while an answer is awaited",
         "P1",
         draft.Draft.change,
@@ -147,7 +61,7 @@ SABOTEURS = (
         "self._leaves or due_now",
         WRONG_CLOCKS,
     ),
-    _words(
+    words(
         "no answer taken for a decline",
         "P6",
         drive._outcome_rule,
@@ -157,7 +71,7 @@ SABOTEURS = (
         '        outcome = Declined(response_code="91", reason=Reason.ISSUER_UNAVAILABLE)\n\n'
         "    def rule(",
     ),
-    _words(
+    words(
         "unknown to the acquirer, believed at once",
         "P6",
         hearing._left_late_enough,
@@ -181,7 +95,7 @@ SABOTEURS = (
         ),
         weather=ALMOST_TOO_LATE,
     ),
-    _words(
+    words(
         "unknown to the acquirer, by the time of the hearing",
         "P6",
         hearing._hear_reversal,
@@ -189,14 +103,14 @@ SABOTEURS = (
         "is_in_flight(target, draft.now, limits)",
         LATE_ANSWERS,
     ),
-    _words(
+    words(
         "late approval ignored",
         "P7",
         hearing._contradiction,
         "case State.DECLINED | State.REVERSED if heard in approvals:",
         "case State.DECLINED | State.REVERSED if heard is None:",
     ),
-    _words(
+    words(
         "late approval after a release ignored",
         "P7",
         hearing._contradiction,
@@ -214,35 +128,35 @@ SABOTEURS = (
             ),
         ),
     ),
-    _words(
+    words(
         "decided again after a commit whose answer was lost",
         "P5",
         settle.settle,
         "            is_unclear = True\n",
         "            if session.version > 1:\n                raise Stale from None\n            is_unclear = True\n",
     ),
-    _words(
+    words(
         "own success taken for a rival's",
         "P5",
         settle.settle,
         "if is_unclear and await",
         "if is_unclear and session.version == 1 and await",
     ),
-    _words(
+    words(
         "lost connection taken for success",
         "P10",
         settle.settle,
         "            is_unclear = True\n",
         "            break\n",
     ),
-    _words(
+    words(
         "no look at the version",
         "P3",
         MemoryBooks.write,
         "if session.version != (before.version if before else 0) + 1:",
         "if before is None and session.version != 1:",
     ),
-    _words(
+    words(
         "loser of a race overwrites the winner",
         "P4",
         drive.apply,
@@ -251,7 +165,7 @@ SABOTEURS = (
         "            again = replace(change.session, version=found.version + 1)\n"
         "            return (await settle(world, replace(change, session=again))).session\n",
     ),
-    _words(
+    words(
         "key remembered in a commit of its own",
         "P5",
         settle.settle_call,
@@ -261,21 +175,21 @@ SABOTEURS = (
         "        await world.clock.sleep(0.01)\n"
         "        world.store.books.remember(call.claim, change.session)\n",
     ),
-    _words(
+    words(
         "transfers forgotten",
         "P8",
         hearing._hear_undoable,
         "            draft.post(after)\n",
         "",
     ),
-    _words(
+    words(
         "hold released twice in the ledger",
         "P8",
         hearing._hear_reversal,
         "if not draft.session.is_undone(target.id):",
         "if target.references is not None:",
     ),
-    _words(
+    words(
         "event announced after the commit",
         "P9",
         settle.settle,
@@ -284,21 +198,21 @@ SABOTEURS = (
         "            await world.clock.sleep(0.01)\n"
         "            world.store.books._announce(change, (session.project, session.id))\n",
     ),
-    _words(
+    words(
         "failed attempt taken for a receipt",
         "P9",
         webhook.is_delivered,
         "return status is not None and",
         "return status is None or",
     ),
-    _words(
+    words(
         "events sent in any order",
         "P9",
         webhook.may_send,
         "if order is WebhookOrder.NONE or",
         "if order is not None or",
     ),
-    _words(
+    words(
         "body rendered anew for each attempt",
         "P9",
         deliver.deliver,
@@ -308,70 +222,70 @@ SABOTEURS = (
         "    claimed = replace(claimed, delivery=replace(delivery, body=body))\n"
         "    posted = await",
     ),
-    _words(
+    words(
         "deadline overrules a decision",
         "P4",
         decision.expire,
         "if payment.phase is Phase.AWAIT_CONFIRM and _is_over(payment.decision_deadline_at, now):",
         "if payment.phase in (Phase.AWAIT_CONFIRM, Phase.CONFIRMED):",
     ),
-    _words(
+    words(
         "refund without a limit",
         "P3",
         decision.refund,
         "if amount_minor > left or left <= 0:",
         "if amount_minor > payment.captured_minor:",
     ),
-    _words(
+    words(
         "refused refund still counted",
         "P2",
         hearing._fail,
         "refunded_minor=payment.refunded_minor - operation.amount_minor",
         "refunded_minor=payment.refunded_minor",
     ),
-    _words(
+    words(
         "partial approval taken for a whole one",
         "P2",
         outcome.outcome_of_code,
         "        return PartlyApproved(response_code=code)\n",
         "        return Approved(response_code=code)\n",
     ),
-    _words(
+    words(
         "hold not released after a refused capture",
         "P2",
         hearing._hear_capture,
         "        draft.plan(Kind.REVERSAL, payment, charge.amount_minor, target=charge)\n",
         "",
     ),
-    _words(
+    words(
         "reversal not repeated",
         "P13",
         hearing._schedule,
         "next_attempt_at=draft.now + gap",
         "next_attempt_at=None",
     ),
-    _words(
+    words(
         "nobody is told what stays unclear",
         "P13",
         hearing.give_to_person,
         "    if not overdue:\n",
         "    if overdue or not overdue:\n",
     ),
-    _words(
+    words(
         "session found by its id alone",
         "P12",
         MemoryStore.find_session,
         "return self.books.sessions.get((project, session_id))",
         "return next((one for (_, id), one in self.books.sessions.items() if id == session_id), None)",
     ),
-    _words(
+    words(
         "security code kept after a lost race",
         "P11",
         start_payment.init_payment,
         "except (Refusal, KeyTaken):",
         "except Refusal:",
     ),
-    _words(
+    words(
         "security code kept by a sleeper",
         "P11",
         drive._send,
@@ -379,11 +293,12 @@ SABOTEURS = (
         "if sealed_cvv is None and (after is None",
         Weather(stop=0.02),
     ),
-    _words(
+    words(
         "security code kept after a cancel",
         "P11",
         decision.cancel,
         "        draft.erase_cvv(payment.sealed_cvv)\n",
         "",
     ),
+    *IMPOSTORS,
 )

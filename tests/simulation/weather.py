@@ -38,6 +38,19 @@ class Weather:
     receiver_hangs: float = 0.0  # answers after the time limit, or never
     receiver_down: float = 0.0  # chance that a receiver is away for minutes
     acquirer_away: float = 0.0  # chance that the acquirer is away for more than a day
+    directory_away: float = 0.0  # connection refused
+    inquiry_lost: float = 0.0  # the request to the directory server, or its answer
+    inquiry_slow: float = 0.0  # answered about when nobody waits any more
+    inquiry_twice: float = 0.0
+    answer_broken: float = 0.0  # an error, another's answer, or one that breaks the table
+    issuer_refuses: float = 0.0
+    result_early: float = 0.0  # before the answer
+    result_late: float = 0.0  # up to after the link's end
+    result_lost: float = 0.0
+    result_twice: float = 0.0
+    result_contradicts: float = 0.0
+    result_strange: float = 0.0  # under ids of nothing, or an error in its place
+    payer_wanders: float = 0.0  # closes the tab, fails, cancels, forges, comes late or never
 
 
 HEALTHY = Weather()
@@ -66,6 +79,19 @@ STRONG: dict[str, float] = {
     "receiver_hangs": 0.2,
     "receiver_down": 0.5,
     "acquirer_away": 0.06,
+    "directory_away": 0.3,
+    "inquiry_lost": 0.2,
+    "inquiry_slow": 0.3,
+    "inquiry_twice": 0.3,
+    "answer_broken": 0.3,
+    "issuer_refuses": 0.4,
+    "result_early": 0.7,
+    "result_late": 0.3,
+    "result_lost": 0.4,
+    "result_twice": 0.4,
+    "result_contradicts": 0.3,
+    "result_strange": 0.3,
+    "payer_wanders": 0.25,
 }
 assert set(STRONG) == {field.name for field in fields(Weather)}
 

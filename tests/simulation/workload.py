@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.simulation.door import Reply, Wish, serve
@@ -13,12 +13,16 @@ from tests.simulation.scheduler import Box, Pause
 from tests.simulation.truth import Violation
 from tests.simulation.world import Simulation
 from tollhouse.card import CVV, CardDetails, Expiry, luhn_digit, parse_pan
+from tollhouse.exemption import Exemption
 from tollhouse.merchant import CaptureMode, IdempotencyMode, Project, Settings, WebhookOrder
 from tollhouse.money import Money
 from tollhouse.payment import Details, HoldExpiry, Payment, Phase
 from tollhouse.session import Offer, PaymentSession, Status
+from tollhouse.verdict import Policy
 
 PATIENCE_SECONDS = 30
+POLICIES = (Policy.ALWAYS, Policy.AUTO, Policy.AUTO, Policy.AUTO, Policy.NEVER)
+EXEMPTIONS = (Exemption.LOW_VALUE, Exemption.TRA, Exemption.CORPORATE)
 CALLS_MAX = 40
 NEXT_DECISIONS = ("confirm", "confirm", "confirm", "confirm twice", "race", "race", "cancel", "nothing", "late", "late")
 NEXT_CAPTURES = ("whole", "whole", "part", "race", "twice", "cancel", "nothing", "late")
@@ -42,6 +46,8 @@ def _draw_project(random: random.Random, name: str, mode: CaptureMode) -> Projec
         hold_expiry=random.choice(tuple(HoldExpiry)),
         partial_refunds=random.random() < 0.9,
         webhook_order=random.choice(tuple(WebhookOrder)),
+        threeds=random.choice(POLICIES),
+        threeds_exemptions=tuple(one for one in EXEMPTIONS if random.random() < 0.2),
     )
     is_silent = name == "gamma" and random.random() < 0.3
     return Project(name=name, settings=settings, webhook_url=None if is_silent else f"http://{name}.test/hook")
@@ -58,14 +64,31 @@ class Merchant:
 
     def __post_init__(self) -> None:
         random = self.simulation.random
-        digits = f"400012{self.number:09d}"
+        digits = f"{random.choice(('400012', '520012'))}{self.number:09d}"
+        pan = digits + luhn_digit(digits)
+        self.simulation.issuer.issue(pan)
         self.card = CardDetails(
-            pan=parse_pan(digits + luhn_digit(digits)),
+            pan=parse_pan(pan),
             expiry=Expiry(2031, 8),
             cvv=CVV("417") if random.random() < 0.8 else None,
         )
-        self.money = Money(random.randrange(2, 5000), random.choice(("eur", "usd")))
-        self.offer = Offer(money=self.money, details=Details(customer={"reference": "u"}, metadata=self.number))
+        minor = random.randrange(2, 5000) if random.random() < 0.9 else random.randrange(5000, 40_000)
+        self.money = Money(minor, random.choice(("eur", "usd")))
+        self.offer = Offer(money=self.money, details=self._details())
+
+    def _details(self) -> Details:
+        """What the merchant sends along; some payers are companies, some offers do not stand for long."""
+        random = self.simulation.random
+        options = {"return_url": "https://shop.test/back"}
+        if random.random() < 0.1:
+            until = self.simulation.database_clock.now() + timedelta(seconds=random.choice((300, 1200, 3000)))
+            options["expiration_at"] = until.isoformat()
+        return Details(
+            customer={"reference": "u"},
+            participants={"sender": {"company_name": "Kai & Co"}} if random.random() < 0.1 else None,
+            options=options,
+            metadata=self.number,
+        )
 
     async def live(self) -> None:
         """The whole purchase."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,7 +11,9 @@ from typing import Any
 
 from tests.bank import Key
 from tests.simulation import moments
+from tests.simulation.issuer import Directory, Issuer
 from tests.simulation.network import Link, Network
+from tests.simulation.payer import Payers
 from tests.simulation.receivers import Herald, Receivers
 from tests.simulation.scheduler import Box, House, Pause, Scheduler, Task
 from tests.simulation.weather import Weather
@@ -20,6 +23,7 @@ from tollhouse.acquirers.message import Response
 from tollhouse.api.wire.answers import JsonWire
 from tollhouse.card import CVV, CardDetails, KeptCard
 from tollhouse.change import Change
+from tollhouse.event import EventType
 from tollhouse.flows.deliver import deliver
 from tollhouse.flows.hear import hear_late
 from tollhouse.flows.recover import claim, recover
@@ -34,6 +38,7 @@ CLAIMS_MAX = 20
 HELD_BACK_SECONDS = 5
 LOOPS = 2
 NAP_SECONDS_MAX = 86400
+PUBLIC_URL = "https://pay.test"
 
 
 @dataclass(slots=True)
@@ -158,6 +163,7 @@ class Node:
             vault=simulation.vault,
             acquirers=ACQUIRERS,
             links={"sandbox": self.link},
+            directory=Directory(simulation, self),
             clock=self.clock,
             ids=simulation.ids,
             naming=CountedNaming(f"T{number:07d}", simulation.message_numbers),
@@ -165,6 +171,7 @@ class Node:
             herald=Herald(simulation),
             log=simulation.log,
             limits=Limits(),
+            public_url=PUBLIC_URL,
         )
         self.start("recover", self._recover_loop)
         self.start("deliver", self._deliver_loop)
@@ -231,6 +238,8 @@ class Simulation:
         self.crashes = 0
         self.merchants = 0  # at work
         self.commits = 0
+        self.tally: Counter[str] = Counter()  # what happened, for whoever reads the summary
+        self.challenged: set[str] = set()  # authentications whose payer the issuer wanted to see
         self.trace: list[tuple[float, str | None, str]] = []
         self.versions: dict[SessionKey, dict[int, Change]] = {}
         self.books = MemoryBooks()
@@ -238,8 +247,10 @@ class Simulation:
         self.ids = CountedIds()
         self.message_numbers = count(1)
         self.vault = Vault()
-        self.wire = JsonWire()
+        self.wire = JsonWire(PUBLIC_URL)
         self.log = FakeLog()
+        self.issuer = Issuer(self)
+        self.payers = Payers(self)
         self.network = Network(self)
         self.receivers = Receivers(self)
         self.answers: dict[SessionKey, list[tuple[str, str]]] = {}
@@ -294,7 +305,11 @@ class Simulation:
         self.record(
             session, f"{node} {session.id} v{session.version} {change.id}: {steps or 'no step'}{events}{alarms}"
         )
-        moments.at_commit(self, before, change)
+        moments.at_commit(self, node, before, change)
+        if any(event.type is EventType.ACTION_REQUIRED for event in change.events):
+            for payment in session.payments:
+                assert payment.action_link is not None
+                self.payers.summon(payment.action_link)
         for other in self.nodes:
             if key in self.books.due_at:
                 other.due_nap.end_by(self.wakes_at(key, other.clock))

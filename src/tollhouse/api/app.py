@@ -1,4 +1,4 @@
-"""The door: calls of the API go one way, the few pages beside it another; every answer has the same headers."""
+"""The door: calls of the API go one way, payers another, the few pages a third; all answers have the same headers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import msgspec
 from tollhouse.api.access import Projects
 from tollhouse.api.calls import Background, Calls, Disconnected, Receive, Scope
 from tollhouse.api.openapi import document
+from tollhouse.api.payer.door import PREFIX, PayerDoor, Steps
 from tollhouse.api.problems import Reply, reply_to
 from tollhouse.api.reference import CONTENT_POLICY, page
 from tollhouse.api.sessions import find_method
@@ -32,10 +33,14 @@ _JSON = "application/json"
 _HEADERS = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 )
-_REPLACEABLE_HEADERS = {b"content-type": _JSON.encode(), b"content-security-policy": b"default-src 'none'"}
+# An answer may have others in their place; an empty one is left out.
+_REPLACEABLE_HEADERS = {
+    b"content-type": _JSON.encode(),
+    b"content-security-policy": b"default-src 'none'",
+    b"x-frame-options": b"DENY",
+}
 _OK = b'{"status":"ok"}'
 
 
@@ -113,26 +118,32 @@ def build_app(
     webhook_key: Callable[[str], Awaitable[str | None]],
     version: str,
     request_ids: Callable[[], str] = new_request_id,
+    payer_steps: Steps | None = None,
 ) -> App:
     """The gateway's HTTP API as an ASGI application.
 
-    `background` starts what follows a commit; `idempotency_secret` is the same on every node and after a restart.
+    `background` starts what follows a commit; `idempotency_secret` is the same on every node and after a restart;
+    `payer_steps` replaces the flows behind the payer's page.
     """
     calls = Calls(world, projects=projects, background=background, idempotency_secret=idempotency_secret)
     pages = Pages(is_ready=is_ready, webhook_key=webhook_key, version=version)
+    payers = PayerDoor(world, background=background, steps=payer_steps or Steps())
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", "the server is started without lifespan and web sockets"
-        request_id = request_ids()
+        request_id, is_payer = request_ids(), scope["path"].startswith(PREFIX)
         try:
             if scope["path"].startswith("/api/"):
                 reply = await calls.answer(scope, receive, request_id)
+            elif is_payer:
+                reply = await payers.answer(scope, receive)
             else:
                 reply = await pages.answer(scope["path"], scope["method"])
         except Disconnected:
             return
         except Exception as error:  # noqa: BLE001 - the last line before the caller, who gets an envelope always
-            reply = reply_to(_refusal_of(error, world, request_id), allow=_allowed(scope["path"]))
+            refusal = _refusal_of(error, world, request_id)
+            reply = payers.refuse(refusal, scope) if is_payer else reply_to(refusal, allow=_allowed(scope["path"]))
             world.log.info("call refused", request_id=request_id, status=reply.status)
         await _send(send, reply, request_id, without_body=scope["method"] == "HEAD")
 
@@ -161,6 +172,7 @@ async def _send(send: Send, reply: Reply, request_id: str, *, without_body: bool
     headers = [*_HEADERS, (b"content-length", length), (b"x-tollhouse-request-id", request_id.encode())]
     own = {name.lower().encode(): value.encode("latin-1") for name, value in reply.headers.items()}
     for name, value in _REPLACEABLE_HEADERS.items():
-        headers.append((name, own.pop(name, value)))
+        if chosen := own.pop(name, value):
+            headers.append((name, chosen))
     await send({"type": "http.response.start", "status": reply.status, "headers": [*headers, *own.items()]})
     await send({"type": "http.response.body", "body": b"" if without_body else reply.body})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -14,6 +15,7 @@ ID_NODE_DIGITS, ID_COUNT_DIGITS = 3, 4
 # Linux has a clock that goes on in suspend; elsewhere the usual one has to do.
 SLEEPLESS = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 BASE36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+SECRET_BYTES = 16
 RRN_TIME_DIGITS, RRN_NODE_DIGITS, RRN_COUNT_DIGITS = 8, 2, 2
 STAN_MAX = 999_999
 TERMINALS_PER_NODE = 4
@@ -48,6 +50,14 @@ class NodeIds:
         number = milliseconds * 10 ** (ID_NODE_DIGITS + ID_COUNT_DIGITS) + self._node_part + self._count
         self._last = max(number, self._last + 1)
         return f"{prefix}_{self._last:020d}"
+
+    def secret(self) -> str:
+        """128 random bits as 22 characters that stand in a URL as they are."""
+        return secrets.token_urlsafe(SECRET_BYTES)
+
+    def uuid(self) -> str:
+        """A random UUID."""
+        return str(uuid.uuid4())
 
 
 class NodeNaming:

@@ -107,6 +107,12 @@ class Config:
     public_url: Annotated[
         str, Setting("", "How payers and merchants reach us; empty: http://127.0.0.1:<port>.", _web_address)
     ]
+    directory_url: Annotated[
+        str,
+        Setting(
+            "", "Directory server of 3-D Secure; empty: http://<host>:<sandbox port>/ds, the sandbox's.", _web_address
+        ),
+    ]
     database_url: Annotated[
         str, Setting("", "Any Postgres 15 or newer; empty: the embedded one, in the home.", _database_address)
     ] = field(repr=False)
@@ -157,10 +163,19 @@ def load_config(env: Mapping[str, str], **overrides: object) -> Config:
             shown = "" if name == "database_url" else f"={text[:100]!a}"
             raise ConfigError(f"{variable(name)}{shown}: {error}") from None
     values["public_url"] = values["public_url"] or f"http://127.0.0.1:{values['port']}"
+    values["directory_url"] = (
+        values["directory_url"] or f"http://{_reached(values['host'])}:{values['sandbox_port']}/ds"
+    )
     values["node"] = values["node"] or secrets.token_hex(4)
     config = Config(**values)
     _refuse_conflicts(config)
     return config
+
+
+def _reached(host: str) -> str:
+    """How a server of ours that listens on this address is reached from this machine, as an address spells it."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{reached}]" if ":" in reached else reached
 
 
 def _refuse_unknown(env: Mapping[str, str], known: list[str]) -> None:

@@ -152,6 +152,7 @@ async def _work(config: Config) -> None:
         loops = [
             asyncio.create_task(recover_loop(node.world, node.tasks)),
             asyncio.create_task(_sweep_loop(node)),
+            asyncio.create_task(node.directory.refresh_daily()),
         ]
         log.info("workers ready", node=node.world.node)
         stopped = asyncio.create_task(stop.wait())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -14,8 +14,10 @@ from tollhouse.acquirers.message import Response
 from tollhouse.api.wire import JsonWire
 from tollhouse.boot.chance import NodeIds, NodeNaming, SystemClock, new_node, new_terminals
 from tollhouse.boot.config import Config
+from tollhouse.boot.directory import KnownDirectory
 from tollhouse.boot.herald import WebhookHerald
 from tollhouse.flows.hear import hear_late
+from tollhouse.net.directory import DirectoryLink
 from tollhouse.net.http import WebhookSender
 from tollhouse.net.tcp import AcquirerLink
 from tollhouse.operation import Limits
@@ -30,6 +32,8 @@ from tollhouse.worker.tasks import Tasks
 
 CLOSE_SECONDS_MAX = 5
 
+OnUnmatched = Callable[[Response], Awaitable[None]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
@@ -38,9 +42,19 @@ class Node:
     world: World
     store: PostgresStore
     vault: EmbeddedVault
+    directory: KnownDirectory
     tasks: Tasks
     deliverer: Deliverer
     idempotency_secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ways:
+    """The ways out of a node."""
+
+    webhooks: WebhookSender
+    acquirer: AcquirerLink
+    directory: DirectoryLink
 
 
 @asynccontextmanager
@@ -56,8 +70,6 @@ async def open_node(config: Config, *, polls: bool) -> AsyncIterator[Node]:
     vault = await EmbeddedVault.open(pool, config.home, name)
     project_secrets = await ProjectSecrets.open_home(pool, config.home)
     idempotency_keys = await keys_of(pool, config.home, IDEMPOTENCY)
-    sender = WebhookSender()
-    herald = WebhookHerald(pool, project_secrets, sender)
     tasks = Tasks(log)
     clock = SystemClock()
     terminals = new_terminals()
@@ -65,54 +77,77 @@ async def open_node(config: Config, *, polls: bool) -> AsyncIterator[Node]:
     async def on_unmatched(response: Response) -> None:
         tasks.start(hear_late(world, SANDBOX, response))
 
-    link = AcquirerLink(
-        config.acquirer_host,
-        config.acquirer_port,
-        terminals=terminals,
-        egress=vault,
-        on_unmatched=on_unmatched,
-        log=log,
-        answer_limit_seconds=config.answer_limit_seconds,
-        monotonic=clock.monotonic,
-    )
+    ways = _ways(config, vault, terminals, on_unmatched)
+    herald = WebhookHerald(pool, project_secrets, ways.webhooks)
+    ids = NodeIds()
+    directory = KnownDirectory(pool, ways.directory, clock=clock, ids=ids, log=log)
     world = World(
         node=name,
         store=store,
         vault=vault,
         acquirers=ACQUIRERS,
-        links={SANDBOX: link},
+        links={SANDBOX: ways.acquirer},
+        directory=directory,
         clock=clock,
-        ids=NodeIds(),
+        ids=ids,
         naming=NodeNaming(terminals),
-        wire=JsonWire(),
+        wire=JsonWire(config.public_url),
         herald=herald,
         log=log,
         limits=Limits(answer_seconds=config.answer_limit_seconds, in_flight_seconds=config.in_flight_limit_seconds),
+        public_url=config.public_url,
     )
     deliverer = Deliverer(world, tasks, polls=polls)
     secret = idempotency_keys.key(idempotency_keys.current)
-    node = Node(world=world, store=store, vault=vault, tasks=tasks, deliverer=deliverer, idempotency_secret=secret)
+    node = Node(
+        world=world,
+        store=store,
+        vault=vault,
+        directory=directory,
+        tasks=tasks,
+        deliverer=deliverer,
+        idempotency_secret=secret,
+    )
     try:
-        async with _running(node, sender, link):
+        async with _running(node, ways):
             yield node
     finally:
         herald.close()
 
 
+def _ways(config: Config, vault: EmbeddedVault, terminals: Sequence[str], on_unmatched: OnUnmatched) -> _Ways:
+    acquirer = AcquirerLink(
+        config.acquirer_host,
+        config.acquirer_port,
+        terminals=terminals,
+        egress=vault,
+        on_unmatched=on_unmatched,
+        log=structlog.get_logger(),
+        answer_limit_seconds=config.answer_limit_seconds,
+        monotonic=SystemClock().monotonic,
+    )
+    directory = DirectoryLink(config.directory_url, egress=vault)
+    return _Ways(webhooks=WebhookSender(), acquirer=acquirer, directory=directory)
+
+
 @asynccontextmanager
-async def _running(node: Node, sender: WebhookSender, link: AcquirerLink) -> AsyncIterator[None]:
+async def _running(node: Node, ways: _Ways) -> AsyncIterator[None]:
     """What runs beside the calls, started, and at the end stopped in the order in which it needs each other."""
-    await sender.start()
-    await link.start()
-    delivering = asyncio.create_task(node.deliverer.run())
+    await ways.webhooks.start()
+    await ways.acquirer.start()
+    await ways.directory.start()
+    beside = [asyncio.create_task(node.deliverer.run()), asyncio.create_task(node.directory.watch())]
     try:
+        await node.directory.start()  # waits a little: a payment right after the start shall know the card ranges
         yield
     finally:
-        delivering.cancel()  # or it would begin new sendings while the others are waited for
-        await asyncio.gather(delivering, return_exceptions=True)
+        for task in beside:
+            task.cancel()  # or the deliverer would begin new sendings while the others are waited for
+        await asyncio.gather(*beside, return_exceptions=True)
         await node.tasks.close(patience_seconds=CLOSE_SECONDS_MAX)
-        await link.close()
+        await ways.acquirer.close()
         await node.tasks.close(patience_seconds=CLOSE_SECONDS_MAX)  # the last answers, which nobody waited for
-        await sender.close()
+        await ways.directory.close()
+        await ways.webhooks.close()
         await node.vault.close()
         await node.store.close()

@@ -20,12 +20,13 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "event": ("tollhouse.cli.event:command", "List and show events, send one again."),
     "project": ("tollhouse.cli.project:command", "Create projects, see and change their settings."),
     "key": ("tollhouse.cli.key:command", "Add and retire a project's public keys."),
+    "ranges": ("tollhouse.cli.ranges:command", "List the card ranges that take part in 3-D Secure, refresh them."),
     "verify": ("tollhouse.cli.verify:command", "Prove from the rows that no money was lost or made up."),
     "config": ("tollhouse.cli.config:command", "Print every setting with its meaning and default."),
     "db": ("tollhouse.cli.db:command", "Bring the database's schema up to date, or see where it is."),
     "serve": ("tollhouse.cli.serving:serve", "Run the gateway alone."),
     "work": ("tollhouse.cli.serving:work", "Run the workers alone."),
-    "sandbox": ("tollhouse.cli.serving:sandbox", "Run the sandbox acquirer alone."),
+    "sandbox": ("tollhouse.cli.serving:sandbox", "Run the sandbox alone."),
 }
 
 _EXAMPLES = """\b

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import click
@@ -26,8 +27,31 @@ from tollhouse.sandbox.cards import (
 )
 
 
+def _name(digit: Digit) -> str:
+    return digit.name.lower().replace("_", "-")
+
+
 def _table(meanings: type[Digit]) -> str:
-    return "\n".join(f"    {int(digit)}  {digit.text}" for digit in meanings)
+    return "\n".join(f"    {int(digit)}  {digit.text} [{_name(digit)}]" for digit in meanings)
+
+
+class Meaning(click.ParamType[int]):
+    """A digit, given as such or by the name of what it means."""
+
+    name = "digit"
+
+    def __init__(self, meanings: type[Digit]) -> None:
+        self._meanings = meanings
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The digit. Whether it can be is for `compose` to say."""
+        if isinstance(value, int) or (value.isascii() and value.isdigit()):
+            return int(value)
+        known = {_name(digit): int(digit) for digit in self._meanings}
+        wanted = value.lower().replace("_", "-")
+        if wanted not in known:
+            self.fail(f"{value[:40]!a}: 0 to {len(known) - 1} expected, or one of {', '.join(known)}", param, ctx)
+        return known[wanted]
 
 
 EPILOG = f"""\b
@@ -37,8 +61,14 @@ Examples:
   tollhouse card --fault 1                   approved, the answer is lost
   tollhouse card --fault 1 --later 5         ... and its reversal is refused twice
   tollhouse card --brand jcb --free 07       another card that behaves the same
+  tollhouse card --authentication challenge  3-D Secure: a page that asks for a code (1234 passes)
+  tollhouse card --authentication 7 --challenge out-of-band --method none
+  tollhouse card --authentication frictionless --answer 51
   tollhouse card {compose(answer="51", fault=1)}            what a number does
   tollhouse card --list                      familiar numbers
+
+\b
+Each of the following takes the digit or the name in brackets.
 
 \b
 --fault: at the authorization
@@ -49,32 +79,36 @@ Examples:
 {_table(Later)}
 
 \b
---authentication: first answer of 3-D Secure (this digit and the next two have no effect yet)
+--authentication (a): what 3-D Secure answers first; every card but 0 needs a payer who opens the page
 {_table(Authentication)}
 
 \b
---method: the 3DS method page
+--method (m): the issuer's hidden page that is asked before (3DS method)
 {_table(Method)}
 
 \b
---challenge: what becomes of a challenge
+--challenge (c): what becomes of a challenge, where there is one (a = 7, after a soft decline; 2, 4: also a = 9)
 {_table(Challenge)}
 
 \b
-A number is BIN (6), authentication, method, challenge, answer (2), fault, later, free (2), check digit.
+A number is BIN (6), a, m, c, answer (2), fault, later, free (2), check digit.
 Any number that is neither composed so nor familiar is approved and takes no part in 3DS.
 """
+
+
+def _digit(flag: str, meanings: type[Digit], text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(flag, type=Meaning(meanings), default=0, show_default=True, metavar="DIGIT", help=text)
 
 
 @click.command("card", epilog=EPILOG)
 @click.argument("number", nargs=-1)
 @click.option("--brand", type=click.Choice(list(BINS)), default="visa", show_default=True, help="The scheme.")
 @click.option("--answer", default="00", show_default=True, metavar="CODE", help="Response code (DE39), two digits.")
-@click.option("--fault", default=0, show_default=True, metavar="DIGIT", help="What goes wrong at the authorization.")
-@click.option("--later", default=0, show_default=True, metavar="DIGIT", help="What goes wrong later on.")
-@click.option("--authentication", default=0, show_default=True, metavar="DIGIT", help="First answer of 3-D Secure.")
-@click.option("--method", default=0, show_default=True, metavar="DIGIT", help="The 3DS method page.")
-@click.option("--challenge", default=0, show_default=True, metavar="DIGIT", help="What becomes of a challenge.")
+@_digit("--fault", Fault, "What goes wrong at the authorization.")
+@_digit("--later", Later, "What goes wrong later on.")
+@_digit("--authentication", Authentication, "First answer of 3-D Secure.")
+@_digit("--method", Method, "The 3DS method page.")
+@_digit("--challenge", Challenge, "What becomes of a challenge.")
 @click.option(
     "--free", metavar="DIGITS", help="Another card that behaves the same: 00 to 99 (American Express 0 to 9)."
 )

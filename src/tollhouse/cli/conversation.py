@@ -1,16 +1,21 @@
-"""A merchant's side of a payment: calls out, webhooks in, and what came of it. Tells each as it happens."""
+"""A merchant's side of a payment: calls out, webhooks in, what the payer did, and what came of it.
+
+Tells each as it happens.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from tollhouse.cli.identity import Merchant, headers_of
+from tollhouse.cli.threeds import Exchanged
 from tollhouse.net.merchant import Arrived, Caller
 
 Members = dict[str, Any]
@@ -41,6 +46,29 @@ class WebhookCame:
     is_repeated: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayerDid:
+    """One step of the payer."""
+
+    at_seconds: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagePassed:
+    """One message of 3-D Secure, or the silence in its place."""
+
+    at_seconds: float
+    message: Exchanged
+
+
+Happened = CallMade | WebhookCame | PayerDid | MessagePassed
+
+
+async def _nothing_else() -> None:
+    """Nothing came before a webhook that would have to be told before it."""
+
+
 class CallRefused(Exception):
     """The gateway said no to a call."""
 
@@ -63,12 +91,16 @@ class Conversation:
     caller: Caller
     url: str
     api_version: int
-    tell: Callable[[CallMade | WebhookCame], None]
+    tell: Callable[[Happened], None]
+    catch_up: Callable[[], Awaitable[None]] = _nothing_else  # lets others tell what came before a webhook
     calls: list[CallMade] = field(default_factory=list)
     webhooks: list[WebhookCame] = field(default_factory=list)
     session: Members = field(default_factory=dict)
     _merchant: Merchant | None = None
+    link: str | None = None  # where the payer authenticates
+    messages: list[Exchanged] = field(default_factory=list)
     _began: float = field(default_factory=time.monotonic)
+    _began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     _arrived: asyncio.Queue[tuple[float, Arrived]] = field(default_factory=asyncio.Queue)
 
     @property
@@ -79,11 +111,24 @@ class Conversation:
     def begin_as(self, merchant: Merchant) -> None:
         """Who speaks; the clock of the conversation starts here."""
         self._merchant = merchant
-        self._began = time.monotonic()
+        self._began, self._began_at = time.monotonic(), datetime.now(UTC)
 
     def take(self, arrived: Arrived) -> None:
         """Something came to the merchant's webhook address."""
         self._arrived.put_nowait((time.monotonic(), arrived))
+
+    async def payer_did(self, text: str) -> None:
+        """The payer did something."""
+        await self.catch_up()
+        self.tell(PayerDid(at_seconds=self._seconds(time.monotonic()), text=text))
+
+    def hear(self, messages: list[Exchanged]) -> None:
+        """What 3-D Secure has said so far; what was heard already is not told again."""
+        for message in messages:
+            if message not in self.messages:
+                self.messages.append(message)
+                at_seconds = round((message.at - self._began_at).total_seconds(), 3)
+                self.tell(MessagePassed(at_seconds=at_seconds, message=message))
 
     async def call(self, name: str, members: Members, *, key: str | None = None) -> Members:
         """Make a signed call and return the session of its answer. Raises `CallRefused`, `Unreachable`."""
@@ -120,6 +165,7 @@ class Conversation:
             came = self._read(at, arrived)
             if came.session.get("id") != self.session.get("id"):
                 continue  # an earlier run was ended before its last webhook
+            await self.catch_up()
             self.webhooks.append(came)
             self.tell(came)
             if not came.is_repeated:
@@ -130,6 +176,14 @@ class Conversation:
         """The session's payment as it was told last."""
         payments = self.session.get("acquiring_payments") or self.session.get("payment_list") or [{}]
         return payments[0]
+
+    def action_link(self) -> str | None:
+        """Where the payer has to go, while the payer has to."""
+        interaction = self.payment().get("customer_interaction")
+        redirect = interaction.get("redirect") if isinstance(interaction, dict) else None
+        url = redirect.get("url") if isinstance(redirect, dict) else None
+        self.link = url if isinstance(url, str) else self.link
+        return url if isinstance(url, str) else None
 
     def _read(self, at: float, arrived: Arrived) -> WebhookCame:
         members = _members(arrived.body)

@@ -1,4 +1,5 @@
-"""Draws a session's life as a sequence diagram: merchant, gateway and acquirer, one below the other in time."""
+"""Draws a session's life as a sequence diagram, top to bottom in time: merchant, gateway and acquirer, and with 3-D
+Secure the payer beside the merchant and the directory server behind the acquirer."""
 
 from __future__ import annotations
 
@@ -11,8 +12,18 @@ from typing import Any
 
 import click
 
-from tollhouse.acquirers.iso8583.fields import TAG_ORIGINAL_RRN
+from tollhouse.acquirers.iso8583.fields import (
+    TAG_AUTHENTICATION_VALUE,
+    TAG_DS_TRANSACTION_ID,
+    TAG_ECI,
+    TAG_EXEMPTION,
+    TAG_ORIGINAL_RRN,
+    TAG_THREEDS_VERSION,
+    Garbled,
+    unpack_tags,
+)
 from tollhouse.change import Alarm, Note
+from tollhouse.cli.threeds import Exchanged, is_threeds, read_note, told_of
 from tollhouse.ledger import Transfer
 from tollhouse.life import Announced, Life
 from tollhouse.money import CODE_BY_NUMBER, CURRENCIES, Money
@@ -32,6 +43,9 @@ from tollhouse.webhook import Attempt, is_delivered
 WIDTH_MIN = 90
 TIME_WIDTH = 11
 MERCHANT_SHARE = 0.42
+DIRECTORY_WIDTH = 12
+CVV_SLOT = "<cvv>"  # stands in a kept message where the vault put the CVV
+EXEMPTIONS = {"05": "TRA", "10": "low value", "11": "corporate"}
 
 
 class Side(IntEnum):
@@ -39,10 +53,12 @@ class Side(IntEnum):
 
     FROM_MERCHANT = 0
     FROM_ACQUIRER = 1
-    GATEWAY = 2
-    ALARM = 3
-    TO_ACQUIRER = 4
-    TO_MERCHANT = 5
+    FROM_DIRECTORY = 2
+    GATEWAY = 3
+    ALARM = 4
+    TO_DIRECTORY = 5
+    TO_ACQUIRER = 6
+    TO_MERCHANT = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,22 +72,52 @@ class Mark:
     is_bad: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How wide the columns are: left of the gateway, up to the acquirer, up to the directory server (0: it is not)."""
+
+    merchant: int
+    acquirer: int
+    directory: int
+
+    @property
+    def right(self) -> str:
+        """What is right of the gateway where nothing happens."""
+        return self.ended(" " * self.acquirer)
+
+    def ended(self, drawn: str) -> str:
+        """The acquirer's column as drawn, and what is right of it."""
+        return f"{drawn}│{' ' * self.directory}│" if self.directory else f"{drawn}│"
+
+    def heads(self) -> str:
+        """The line that says who stands where."""
+        left = "merchant, payer" if self.directory else "merchant"
+        line = f"{left}{' ' * (self.merchant - len(left) - 3)}gateway{' ' * (self.acquirer - 12)}acquirer"
+        return f"{line}{' ' * (self.directory - 5)}directory" if self.directory else line
+
+
+def _layout(life: Life, width: int) -> Layout:
+    has_threeds = any(isinstance(kept.what, Note) and is_threeds(kept.what) for kept in life.notes)
+    directory = DIRECTORY_WIDTH if has_threeds else 0
+    room = max(width, WIDTH_MIN) - TIME_WIDTH
+    merchant = max(34, int(room * MERCHANT_SHARE) - directory)
+    return Layout(merchant=merchant, acquirer=room - merchant - directory - 6, directory=directory)
+
+
 def draw(life: Life, width: int) -> Iterator[str]:
     """The lines of the drawing."""
     yield from _header(life)
-    merchant = max(34, int((max(width, WIDTH_MIN) - TIME_WIDTH) * MERCHANT_SHARE))
-    acquirer = max(width, WIDTH_MIN) - TIME_WIDTH - merchant - 6
-    blank = " " * TIME_WIDTH
-    yield f"{'ms':>{TIME_WIDTH - 2}}  merchant{' ' * (merchant - 11)}gateway{' ' * (acquirer - 12)}acquirer"
+    layout = _layout(life, width)
+    yield f"{'ms':>{TIME_WIDTH - 2}}  {layout.heads()}"
     names = _names(life.session)
     last = life.session.created_at
     for mark in sorted(marks_of(life, names), key=lambda mark: (mark.at, mark.side)):
         if mark.at - last > timedelta(seconds=10):
-            yield f"{blank}┆{' ' * merchant}┆{' ' * acquirer}┆"
+            yield f"{' ' * TIME_WIDTH}│{' ' * layout.merchant}│{layout.right}".replace("│", "┆")
         last = mark.at
-        yield _headline(mark, life.session.created_at, merchant, acquirer)
+        yield _headline(mark, life.session.created_at, layout)
         for detail in mark.details:
-            yield from _detail(detail, mark.side, merchant, acquirer)
+            yield from _detail(detail, mark.side, layout)
 
 
 def _header(life: Life) -> Iterator[str]:
@@ -93,6 +139,8 @@ def _header(life: Life) -> Iterator[str]:
         money = Money(operation.amount_minor, session.payment(operation.payment_id).money.currency)
         stuck = ", needs a person" if operation.is_stuck else ""
         yield f"{names[operation.id]:<{room}}  {operation.id}  {money}, {operation.state}{stuck}"
+    for authentication in session.authentications:
+        yield f"{names[authentication.id]:<{room}}  {authentication.id}  {told_of(authentication)}"
     if session.due_at is not None:
         yield f"next thing due at {_at(session.due_at)}"
     yield ""
@@ -106,6 +154,8 @@ def marks_of(life: Life, names: dict[str, str]) -> Iterator[Mark]:
             yield Mark(at=past.at, side=Side.GATEWAY, text=f"{text} ({step.heard})")
     for kept in (*life.notes, *life.alarms, *life.transfers):
         match kept.what:
+            case Note() as note if is_threeds(note):
+                yield _threeds_mark(read_note(kept.at, note))
             case Note() as note:
                 yield _note_mark(kept.at, note, names)
             case Alarm() as alarm:
@@ -126,6 +176,16 @@ def _announcement(event: Announced) -> str:
     return f"event {event.type} #{event.sequence} {event.id}{state}"
 
 
+def _threeds_mark(one: Exchanged) -> Mark:
+    if one.is_by_browser:
+        side = Side.TO_MERCHANT if one.is_out else Side.FROM_MERCHANT
+        return Mark(
+            at=one.at, side=side, text=one.name, details=(f"{one.words}, by the payer's browser",), is_bad=one.is_bad
+        )
+    side = Side.TO_DIRECTORY if one.is_out else Side.FROM_DIRECTORY
+    return Mark(at=one.at, side=side, text=one.name, details=(one.words,) if one.words else (), is_bad=one.is_bad)
+
+
 def _note_mark(at: datetime, note: Note, names: dict[str, str]) -> Mark:
     data: dict[str, Any] = note.data if isinstance(note.data, dict) else {}
     fields: dict[str, str] = data.get("fields") or {}
@@ -142,7 +202,7 @@ def _note_mark(at: datetime, note: Note, names: dict[str, str]) -> Mark:
         )
     mti = str(data.get("mti", "?"))
     if note.kind == "message_out":
-        said = (*_said_references(fields), _said_card(fields))
+        said = (*_said_references(fields), _said_card(fields), _said_proof(fields))
         text = f"{mti} {name} {_said_money(fields)}".rstrip()
         return Mark(at=at, side=Side.TO_ACQUIRER, text=text, details=tuple(filter(None, said)))
     code = fields.get("39", "")
@@ -179,8 +239,27 @@ def _said_money(fields: dict[str, str]) -> str:
 
 def _said_card(fields: dict[str, str]) -> str:
     held = [name for name, field in (("PAN", "2"), ("expiry", "14")) if field in fields]
-    held += ["CVV"] if fields.get("48") == "<cvv>" else []
+    held += ["CVV"] if fields.get("48", "").endswith(CVV_SLOT) else []
     return f"{', '.join(held)} from the vault" if held else ""
+
+
+def _said_proof(fields: dict[str, str]) -> str:
+    """What 3-D Secure, or an exemption from it, puts into a charge."""
+    tags = _tags(fields)
+    said = [f"ECI {tags[TAG_ECI]}"] if TAG_ECI in tags else []
+    said += ["authentication value"] if TAG_AUTHENTICATION_VALUE in tags else []
+    said += ["DS transaction id"] if TAG_DS_TRANSACTION_ID in tags else []
+    said += [f"3DS {tags[TAG_THREEDS_VERSION]}"] if TAG_THREEDS_VERSION in tags else []
+    if code := tags.get(TAG_EXEMPTION):
+        said.append(f"exemption: {EXEMPTIONS.get(code, code)}")
+    return ", ".join(said)
+
+
+def _tags(fields: dict[str, str]) -> dict[str, str]:
+    try:
+        return unpack_tags(fields.get("48", "").removesuffix(CVV_SLOT))
+    except Garbled:
+        return {}
 
 
 def _said_references(fields: dict[str, str]) -> Iterator[str]:
@@ -189,9 +268,8 @@ def _said_references(fields: dict[str, str]) -> Iterator[str]:
     yield f"terminal {fields['41'].strip()}" if "41" in fields else ""
     if original := fields.get("90"):
         yield f"original: {original[:4]}, STAN {original[4:10]}"
-    tags = fields.get("48", "")
-    if tags.startswith(TAG_ORIGINAL_RRN):
-        yield f"original: RRN {tags[4:]}"
+    if rrn := _tags(fields).get(TAG_ORIGINAL_RRN):
+        yield f"original: RRN {rrn}"
 
 
 def _attempt_mark(event: Announced, attempt: Attempt) -> Mark:
@@ -212,26 +290,39 @@ def _names(session: PaymentSession) -> dict[str, str]:
         same = [operation for operation in session.operations if operation.kind is kind]
         for number, operation in enumerate(same, start=1):
             names[operation.id] = kind.value if len(same) == 1 else f"{kind} {number}"
+    for number, authentication in enumerate(session.authentications, start=1):
+        names[authentication.id] = "3DS" if len(session.authentications) == 1 else f"3DS {number}"
     return names
 
 
-def _headline(mark: Mark, begin: datetime, merchant: int, acquirer: int) -> str:
+def _headline(mark: Mark, begin: datetime, layout: Layout) -> str:
     time = click.style(f"{_elapsed(mark.at - begin):>{TIME_WIDTH - 2}}  ", dim=True)
     red = "red" if mark.is_bad else None
+    left = " " * layout.merchant
     match mark.side:
         case Side.FROM_MERCHANT:
-            return f"{time}│{click.style(_arrow(mark.text, merchant, head='▶'), fg=red)}│{' ' * acquirer}│"
+            arrow = _arrow(mark.text, layout.merchant, head="▶")
+            return f"{time}│{click.style(arrow, fg=red)}│{layout.right}"
         case Side.TO_MERCHANT:
-            return f"{time}│{click.style(_arrow(mark.text, merchant, tail='◀'), fg=red)}│{' ' * acquirer}│"
+            arrow = _arrow(mark.text, layout.merchant, tail="◀")
+            return f"{time}│{click.style(arrow, fg=red)}│{layout.right}"
         case Side.TO_ACQUIRER:
-            return f"{time}│{' ' * merchant}│{click.style(_arrow(mark.text, acquirer, head='▶'), fg=red)}│"
+            arrow = _arrow(mark.text, layout.acquirer, head="▶")
+            return f"{time}│{left}│{layout.ended(click.style(arrow, fg=red))}"
         case Side.FROM_ACQUIRER:
-            return f"{time}│{' ' * merchant}│{click.style(_arrow(mark.text, acquirer, tail='◀'), fg=red)}│"
+            arrow = _arrow(mark.text, layout.acquirer, tail="◀")
+            return f"{time}│{left}│{layout.ended(click.style(arrow, fg=red))}"
+        case Side.TO_DIRECTORY | Side.FROM_DIRECTORY:
+            ends = {"head": "▶"} if mark.side is Side.TO_DIRECTORY else {"tail": "◀"}
+            arrow = _arrow(mark.text, layout.acquirer + 1 + layout.directory, **ends)
+            if arrow[layout.acquirer] == "─":
+                arrow = f"{arrow[: layout.acquirer]}┼{arrow[layout.acquirer + 1 :]}"
+            return f"{time}│{left}│{click.style(arrow, fg=red)}│"
         case Side.GATEWAY | Side.ALARM:
-            first, *rest = textwrap.wrap(mark.text, acquirer - 2, subsequent_indent="  ") or [""]
-            line = f"{time}│{' ' * merchant}├ {click.style(f'{first:<{acquirer - 1}}', fg=red)}│"
-            more = [f"\n{' ' * TIME_WIDTH}│{' ' * merchant}│ {one:<{acquirer - 1}}│" for one in rest]
-            return line + "".join(more)
+            room = layout.acquirer - 1
+            first, *rest = textwrap.wrap(mark.text, room - 1, subsequent_indent="  ") or [""]
+            line = f"{time}│{left}├ {layout.ended(click.style(f'{first:<{room}}', fg=red))}"
+            return line + "".join(f"\n{' ' * TIME_WIDTH}│{left}│ {layout.ended(f'{one:<{room}}')}" for one in rest)
 
 
 def _elapsed(time: timedelta) -> str:
@@ -248,13 +339,13 @@ def _arrow(text: str, width: int, *, head: str = "", tail: str = "") -> str:
     return line + "─" * (width - len(line) - len(head)) + head
 
 
-def _detail(text: str, side: Side, merchant: int, acquirer: int) -> Iterator[str]:
+def _detail(text: str, side: Side, layout: Layout) -> Iterator[str]:
     on_left = side in (Side.FROM_MERCHANT, Side.TO_MERCHANT)
-    room = (merchant if on_left else acquirer) - 5
+    room = (layout.merchant if on_left else layout.acquirer) - 5
     for part in textwrap.wrap(text, room) or [""]:
         shown = click.style(f"    {part:<{room + 1}}", dim=True)
-        left, right = (shown, " " * acquirer) if on_left else (" " * merchant, shown)
-        yield f"{' ' * TIME_WIDTH}│{left}│{right}│"
+        left, right = (shown, layout.right) if on_left else (" " * layout.merchant, layout.ended(shown))
+        yield f"{' ' * TIME_WIDTH}│{left}│{right}"
 
 
 def _at(at: datetime) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
-from contextlib import suppress
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +21,19 @@ from tollhouse.cli.failure import Failure
 from tollhouse.cli.listening import local_url
 from tollhouse.cli.settings import with_config
 from tollhouse.money import Money, parse_money
+from tollhouse.verdict import Policy
 
 if TYPE_CHECKING:
+    from tollhouse.cli.conversation import Conversation
+    from tollhouse.cli.play import Payer, Plan, Result
     from tollhouse.cli.telling import Teller
+    from tollhouse.net.merchant import Caller
 
 FRESH_SECONDS = 1.2  # so long a gateway may still see a project's earlier settings
 PROBE_SECONDS_MAX = 5.0
 WEBHOOK_MARGIN_SECONDS = 45.0
+LOOK_SECONDS = 0.3  # so often the messages of 3-D Secure are looked for while the payer acts
+ANSWER = re.compile(r"approve|decline|cancel|[0-9A-Za-z]{1,10}")
 
 _EPILOG = """\b
 Examples:
@@ -37,6 +45,13 @@ Examples:
   tollhouse pay --two-stage --cancel
   tollhouse pay --card 4000000000009995          insufficient funds: exit code 1
   tollhouse pay --card $(tollhouse card --fault 1)   approved, but the answer is lost
+  tollhouse pay --card 4000002760003184              3-D Secure: the challenge opens in the browser
+  tollhouse pay --card 4000002760003184 --answer 1234   the payer is played too: this code passes
+  tollhouse pay --card $(tollhouse card --authentication 7 --challenge 5) --answer approve
+
+\b
+Whatever card takes part in 3-D Secure needs a payer who opens the page, also where no challenge follows: a person
+with a browser, who has 60 minutes, or --answer. The answer is entered only if the issuer asks for one.
 
 \b
 Exit code 0: it ended as the flags say (paid, or cancelled) and every signature fits; 1: it did not.
@@ -52,6 +67,12 @@ Exit code 0: it ended as the flags say (paid, or cancelled) and every signature 
 @click.option("--two-stage", is_flag=True, help="Authorize first, capture then.")
 @click.option("--capture", metavar="AMOUNT", help="With --two-stage: take only so much.")
 @click.option("--refund", "refunds", multiple=True, metavar="AMOUNT", help="Give back so much; may be repeated.")
+@click.option(
+    "--answer", metavar="CODE", help="Play the payer: answer a challenge with this code, or approve, decline, cancel."
+)
+@click.option(
+    "--threeds", type=click.Choice([policy.value for policy in Policy]), help="The project's setting for this play."
+)
 @click.option("--api", type=click.Choice(["v1", "v2"]), default="v2", show_default=True, help="Version of the API.")
 @click.option("--project", metavar="NAME", help="Play this project; it is made if it does not exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end instead.")
@@ -83,6 +104,8 @@ class Wish:
     is_two_stage: bool
     capture: Money | None
     refunds: tuple[Money, ...]
+    answer: str | None
+    threeds: str | None
     api_version: int
     project: str | None
     as_json: bool
@@ -91,6 +114,20 @@ class Wish:
     def card(self) -> str:
         """The card as it may be shown."""
         return f"{self.pan.bin}******{self.pan.last4}"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The project's settings that the flags change."""
+        capture = {"capture_mode": "two_stage"} if self.is_two_stage else {}
+        return capture | ({"threeds": self.threeds} if self.threeds else {})
+
+    @property
+    def default_name(self) -> str:
+        """The project that is played if none is named: one for each choice of settings, so that runs do not meet."""
+        from tollhouse.cli.identity import DEFAULT_NAME
+
+        stages = "-two-stage" if self.is_two_stage else ""
+        return f"{DEFAULT_NAME}{stages}{f'-3ds-{self.threeds}' if self.threeds else ''}"
 
 
 def _read(given: dict[str, Any]) -> Wish:
@@ -106,6 +143,9 @@ def _read(given: dict[str, Any]) -> Wish:
         raise click.UsageError("--capture needs --two-stage: a one-stage payment takes all at once")
     if given["cancels"] and (given["refunds"] or capture):
         raise click.UsageError("--cancel takes no money, so there is nothing to capture or refund; leave one out")
+    answer = given["answer"]
+    if answer is not None and not ANSWER.fullmatch(answer):
+        raise click.UsageError("--answer: approve, decline, cancel, or a code of 1 to 10 digits or letters expected")
     return Wish(
         pan=pan,
         money=money,
@@ -114,6 +154,8 @@ def _read(given: dict[str, Any]) -> Wish:
         is_two_stage=given["two_stage"],
         capture=capture,
         refunds=tuple(_money("--refund", text, currency) for text in given["refunds"]),
+        answer=answer,
+        threeds=given["threeds"],
         api_version=int(given["api"][1:]),
         project=given["project"],
         as_json=given["as_json"],
@@ -150,13 +192,37 @@ async def _refuse_no_gateway(url: str) -> None:
 
 async def _play(config: Config, pool: asyncpg.Pool, url: str, wish: Wish, teller: Teller) -> dict[str, Any]:
     from tollhouse.cli.conversation import Conversation
-    from tollhouse.cli.identity import DEFAULT_NAME, claimed_name, come_back, leave
-    from tollhouse.cli.play import Plan, play
+    from tollhouse.cli.identity import claimed_name, come_back, leave
+    from tollhouse.cli.play import play
     from tollhouse.net.merchant import Arrived, calling, receiving
 
-    settings = ["capture_mode=two_stage"] if wish.is_two_stage else []
-    default = f"{DEFAULT_NAME}-two-stage" if wish.is_two_stage else DEFAULT_NAME
-    plan = Plan(
+    plan = _plan(config, wish)
+    settings = [f"{name}={value}" for name, value in wish.settings.items()]
+
+    def take(arrived: Arrived) -> None:
+        conversation.take(arrived)
+
+    with claimed_name(config.home, wish.project, wish.default_name) as name:
+        async with calling() as caller, receiving(take) as webhook_url:
+            conversation = Conversation(caller=caller, url=url, api_version=wish.api_version, tell=teller.tell)
+            merchant = await come_back(pool, config.home, name, webhook_url=webhook_url, settings=settings)
+            if merchant.settings_before is not None:
+                await asyncio.sleep(FRESH_SECONDS)
+            teller.begin(gateway=url, project=name, webhook_url=webhook_url, card=wish.card, amount=str(wish.money))
+            conversation.begin_as(merchant)
+            payer = _payer(wish, plan, conversation, teller, caller)
+            try:
+                async with _beside(teller.show_waiting()), _overheard(pool, conversation):
+                    result = await play(plan, conversation, payer)
+            finally:
+                await leave(pool, merchant)
+    return _told(url, name, wish, conversation, result)
+
+
+def _plan(config: Config, wish: Wish) -> Plan:
+    from tollhouse.cli.play import Plan
+
+    return Plan(
         pan=wish.pan,
         money=wish.money,
         cancels_decision=wish.cancels and not wish.is_two_stage,
@@ -167,33 +233,64 @@ async def _play(config: Config, pool: asyncpg.Pool, url: str, wish: Wish, teller
         webhook_seconds_max=config.answer_limit_seconds + config.in_flight_limit_seconds + WEBHOOK_MARGIN_SECONDS,
     )
 
-    def take(arrived: Arrived) -> None:
-        conversation.take(arrived)
 
-    with claimed_name(config.home, wish.project, default) as name:
-        async with calling() as caller, receiving(take) as webhook_url:
-            conversation = Conversation(caller=caller, url=url, api_version=wish.api_version, tell=teller.tell)
-            merchant = await come_back(pool, config.home, name, webhook_url=webhook_url, settings=settings)
-            if merchant.settings_before is not None:
-                await asyncio.sleep(FRESH_SECONDS)
-            teller.begin(gateway=url, project=name, webhook_url=webhook_url, card=wish.card, amount=str(wish.money))
-            conversation.begin_as(merchant)
-            waiting = asyncio.create_task(teller.show_waiting())
-            try:
-                result = await play(plan, conversation)
-            finally:
-                waiting.cancel()
-                with suppress(asyncio.CancelledError):
-                    await waiting
-                await leave(pool, merchant)
+def _payer(wish: Wish, plan: Plan, conversation: Conversation, teller: Teller, caller: Caller) -> Payer:
+    from tollhouse.cli.payer import Person, PlayedPayer, open_page
+
+    if wish.answer is not None:
+        did, seconds = conversation.payer_did, plan.webhook_seconds_max
+        return PlayedPayer(caller=caller, answer=wish.answer, did=did, seconds_max=seconds)
+    may_open = sys.stdout.isatty() and not wish.as_json
+    return Person(invite=teller.invite, open_page=open_page if may_open else None)
+
+
+@asynccontextmanager
+async def _overheard(pool: asyncpg.Pool, conversation: Conversation) -> AsyncIterator[None]:
+    """Meanwhile the messages of 3-D Secure are told as the rows come to have them; at the end the last of them."""
+    from tollhouse.cli.threeds import exchanged
+    from tollhouse.store.reads import find_life
+
+    async def catch_up() -> None:
+        if conversation.link is not None:
+            life = await find_life(pool, conversation.merchant.project.name, conversation.session["id"])
+            conversation.hear(exchanged(life) if life else [])
+
+    async def keep_up() -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await catch_up()
+
+    conversation.catch_up = catch_up
+    async with _beside(keep_up()):
+        yield
+    await catch_up()
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Something goes on meanwhile. What it fails with is raised at the end."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _told(url: str, project: str, wish: Wish, conversation: Conversation, result: Result) -> dict[str, Any]:
+    from tollhouse.cli.threeds import shown_message
+
     return {
         "gateway": url,
-        "project": name,
+        "project": project,
         "session_id": conversation.session.get("id"),
         "card": wish.card,
         "amount": {"amount": wish.money.minor, "currency": wish.money.currency},
         "calls": [asdict(call) for call in conversation.calls],
         "webhooks": [asdict(webhook) for webhook in conversation.webhooks],
+        "action": conversation.link,
+        "threeds": [shown_message(one) for one in sorted(conversation.messages, key=lambda one: one.at)],
         "session": conversation.session,
         "result": {
             "ok": result.is_expected,

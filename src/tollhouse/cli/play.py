@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from tollhouse.card import PAN
 from tollhouse.cli.conversation import CallRefused, Conversation, NoWebhook
@@ -42,11 +42,26 @@ class Result:
     description: str
 
 
-async def play(plan: Plan, conversation: Conversation) -> Result:
+class PayerStuck(Exception):
+    """The payer cannot go on; the text is one line that says where."""
+
+
+class Payer(Protocol):
+    """Whoever authenticates."""
+
+    @property
+    def seconds_max(self) -> float:
+        """So long a webhook is awaited after the payer was sent to the page."""
+
+    async def act(self, link: str) -> None:
+        """Authenticate at this link, or have somebody do it. Raises `PayerStuck`, `Unreachable`."""
+
+
+async def play(plan: Plan, conversation: Conversation, payer: Payer) -> Result:
     """The whole conversation. Raises nothing that a gateway or a network can cause."""
     try:
         await conversation.call("session/init/payment", _payment(plan), key=f"pay-{secrets.token_hex(8)}")
-        unexpected = await _go_on(plan, conversation)
+        unexpected = await _go_on(plan, conversation, payer)
         await conversation.call("session/status", _named(conversation))
     except CallRefused as refused:
         return Result(is_expected=False, outcome="refused", reason=refused.code, description=refused.description)
@@ -57,14 +72,16 @@ async def play(plan: Plan, conversation: Conversation) -> Result:
     return judge(plan, conversation)
 
 
-async def _go_on(plan: Plan, conversation: Conversation) -> Result | None:
+async def _go_on(plan: Plan, conversation: Conversation, payer: Payer) -> Result | None:
     """Do what each webhook asks for, by its content, until there is nothing left to do."""
     refunds = list(plan.refunds)
+    seconds_max = plan.webhook_seconds_max
     while True:
         try:
-            came = await conversation.next_webhook(plan.webhook_seconds_max)
+            came = await conversation.next_webhook(seconds_max)
         except NoWebhook as silence:
             return _unfinished("no_webhook", f"{silence}; the session's state is above")
+        seconds_max = plan.webhook_seconds_max
         session = _named(conversation)
         match came.type:
             case "ready_to_confirm":
@@ -79,9 +96,25 @@ async def _go_on(plan: Plan, conversation: Conversation) -> Result | None:
                     return None
                 await conversation.call("session/refund", session | _amount(refunds.pop(0)))
             case "action_required":
-                return _unfinished("action_required", "the payer would have to authenticate: not played yet")
+                unexpected = await _send_payer(conversation, payer)
+                if unexpected is not None:
+                    return unexpected
+                seconds_max = payer.seconds_max
             case _:
                 return _unfinished("unknown_webhook", f"a webhook of type {came.type[:40]!a}")
+
+
+async def _send_payer(conversation: Conversation, payer: Payer) -> Result | None:
+    link = conversation.action_link()
+    if link is None:
+        return _unfinished("no_link", "the webhook asks the payer to act and says not where")
+    try:
+        await payer.act(link)
+    except PayerStuck as stuck:
+        return _unfinished("payer_stuck", f"the payer cannot go on: {stuck}")
+    except Unreachable as problem:
+        return _unfinished("payer_stuck", f"the payer's way breaks off: {problem}")
+    return None
 
 
 def judge(plan: Plan, conversation: Conversation) -> Result:

@@ -15,6 +15,7 @@ from tollhouse import ledger
 from tollhouse.comparison import BankEntry, Standing, difference, is_comparable, standing_of
 from tollhouse.life import Life
 from tollhouse.net.merchant import Caller, Unreachable
+from tollhouse.operation import CHARGES
 from tollhouse.proof import CHECKS, Promise, Violation, find_operation, key_used_once
 from tollhouse.session import PaymentSession
 from tollhouse.store import reads
@@ -138,6 +139,7 @@ class Prover:
         found.checked[Promise.P3] += len(session.payments)
         found.checked[Promise.P4] += sum(payment.decision is not None for payment in session.payments)
         found.checked[Promise.P8] += len(transfers)
+        found.checked[Promise.THREEDS] += sum(operation.kind in CHARGES for operation in session.operations)
         for (currency, account), minor in ledger.balances(transfers).items():
             found.balances[currency, account] += minor
         if self._books is not None:

@@ -54,7 +54,7 @@ def work(config: Config) -> None:
 @click.command(epilog="\b\nExample:\n  tollhouse sandbox --sandbox-port 9402 --acquirer-port 9583")
 @with_config("home", "host", "sandbox_port", "acquirer_port", "answer_limit_seconds", "log_level", "log_format")
 def sandbox(config: Config) -> None:
-    """Run the sandbox alone: an acquirer that misbehaves on request, with books of its own."""
+    """Run the sandbox alone: acquirer, directory server and issuer that misbehave on request, with books of its own."""
     forbid_core_dumps()
     set_up_logs(config.log_level, config.log_format)
     import uvloop

@@ -1,4 +1,4 @@
-"""`tollhouse session`: lists payment sessions, draws the life of one."""
+"""`tollhouse session`: lists payment sessions, draws the life of one, prints its messages of 3-D Secure."""
 
 from __future__ import annotations
 
@@ -58,16 +58,40 @@ def list_some(config: Config, *, project: str | None, status: str | None, limit:
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
 @with_config("home", "database_url")
 def show(config: Config, *, session_id: str, project: str | None, as_json: bool) -> None:
-    """Draw the life of a session: requests, transitions, acquirer messages, events and deliveries, in order."""
+    """Draw the life of a session: requests, transitions, messages of acquirer and 3-D Secure, events, in order."""
     from tollhouse.cli.lifeline import draw
 
     life = on_database(config, lambda pool: _load_life(pool, project, session_id))
     if as_json:
         click.echo(json.dumps(shown_life(life), indent=2, ensure_ascii=False))
         return
-    width = min(shutil.get_terminal_size((110, 40)).columns, WIDTH_MAX)
-    for line in draw(life, width):
+    for line in draw(life, _width()):
         click.echo(line)
+
+
+@command.command(
+    "threeds",
+    epilog="\b\nExamples:\n  tollhouse session threeds ps_00178888888888812345\n"
+    "  tollhouse session threeds ps_00178888888888812345 --json",
+)
+@click.argument("session_id")
+@click.option("--project", metavar="NAME", help="Whose; needed only if two projects have a session of this id.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@with_config("home", "database_url")
+def threeds(config: Config, *, session_id: str, project: str | None, as_json: bool) -> None:
+    """Print every 3-D Secure message of a session's payments in order, with all its members; the PAN is masked."""
+    from tollhouse.cli.threeds import print_messages, shown_messages
+
+    life = on_database(config, lambda pool: _load_life(pool, project, session_id))
+    if as_json:
+        click.echo(json.dumps(shown_messages(life), indent=2, ensure_ascii=False))
+        return
+    for line in print_messages(life, _width()):
+        click.echo(line)
+
+
+def _width() -> int:
+    return min(shutil.get_terminal_size((110, 40)).columns, WIDTH_MAX)
 
 
 async def _load_life(pool: asyncpg.Pool, project: str | None, session_id: str) -> Life:
@@ -133,6 +157,7 @@ def shown_life(life: Life) -> dict[str, Any]:
     return {
         **summary(life.session),
         "operations": operations,
+        "authentications": msgspec.to_builtins(life.session.authentications),
         "history": msgspec.to_builtins(life.history),
         "notes": [{"at": _instant(kept.at), **msgspec.to_builtins(kept.what)} for kept in life.notes],
         "alarms": [{"at": _instant(kept.at), **msgspec.to_builtins(kept.what)} for kept in life.alarms],

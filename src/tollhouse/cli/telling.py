@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
-from tollhouse.cli.conversation import CallMade, WebhookCame
+from tollhouse.authentication import ACTION_SECONDS_MAX
+from tollhouse.cli.conversation import CallMade, Happened, MessagePassed, PayerDid, WebhookCame
+from tollhouse.cli.threeds import arrow_line
 
 _WAIT_SECONDS = 1.0
 _ERASE = "\r\x1b[K"
@@ -23,6 +25,7 @@ class Teller:
         self._is_silent = is_silent
         self._last = time.monotonic()
         self._is_waiting_shown = False
+        self._waits_for = ""
 
     def begin(self, *, gateway: str, project: str, webhook_url: str, card: str, amount: str) -> None:
         """Who speaks with whom, about what."""
@@ -30,25 +33,50 @@ class Teller:
         self._say(f"merchant  project {project}, webhooks to {webhook_url}")
         self._say(f"payment   {amount} with card {card}\n")
 
-    def tell(self, happened: CallMade | WebhookCame) -> None:
-        """One call or webhook."""
+    def tell(self, happened: Happened) -> None:
+        """One call or webhook, one step of the payer, one message of 3-D Secure."""
         at = click.style(f"{happened.at_seconds:8.3f} s", dim=True)
-        if isinstance(happened, CallMade):
-            status = click.style(str(happened.status), fg="green" if happened.status == 200 else "red")
-            arrow = click.style("→", fg="cyan")
-            took = f"in {happened.duration_seconds * 1000:.0f} ms"
-            self._say(f"{at}  {arrow} {happened.method} {happened.path}  {status} {took}")
-            error = happened.answer.get("error")
-            if isinstance(error, dict):
-                self._say(f"{_INDENT}  {error.get('code')}: {error.get('description')}")
-            self._say_state(happened.answer.get("session"))
-        else:
-            arrow, repeated = click.style("←", fg="magenta"), " again" if happened.is_repeated else ""
-            name = click.style(happened.type, bold=True)
-            self._say(f"{at}  {arrow} webhook {name}{repeated}  #{happened.sequence} {happened.event_id}")
-            marks = [f"{name} {_mark(fits)}" for name, fits in happened.signatures.items()]
-            self._say(f"{_INDENT}  {'  '.join(marks)}")
-            self._say_state(happened.session)
+        match happened:
+            case CallMade():
+                self._tell_call(at, happened)
+            case WebhookCame():
+                self._tell_webhook(at, happened)
+            case PayerDid():
+                self._say(f"{at}  {click.style('payer', fg='yellow')} → {happened.text}")
+            case MessagePassed():
+                self._say(f"{at}  {arrow_line(happened.message)}")
+
+    def invite(self, link: str, is_opened: bool) -> None:
+        """A person has to open the payer's page. Who is told nothing on stdout is told this on stderr."""
+        how = "opens in your browser" if is_opened else "is to be opened in a browser"
+        lives = f"it lives {ACTION_SECONDS_MAX // 60} minutes; Ctrl-C stops waiting"
+        self._say(f"{_INDENT}  the payer's page {how} ({lives}):")
+        self._say(f"{_INDENT}  {click.style(link, bold=True, underline=True)}")
+        if self._is_silent:
+            click.echo(f"the payer's page {how} ({lives}): {link}", err=True)
+        self.wait_for("the payer")
+
+    def wait_for(self, whom: str) -> None:
+        """Who is waited for from now on; nobody in particular if empty."""
+        self._waits_for = f" for {whom}" if whom else ""
+
+    def _tell_call(self, at: str, made: CallMade) -> None:
+        status = click.style(str(made.status), fg="green" if made.status == 200 else "red")
+        arrow = click.style("→", fg="cyan")
+        self._say(f"{at}  {arrow} {made.method} {made.path}  {status} in {made.duration_seconds * 1000:.0f} ms")
+        error = made.answer.get("error")
+        if isinstance(error, dict):
+            self._say(f"{_INDENT}  {error.get('code')}: {error.get('description')}")
+        self._say_state(made.answer.get("session"))
+
+    def _tell_webhook(self, at: str, came: WebhookCame) -> None:
+        self.wait_for("")
+        arrow, repeated = click.style("←", fg="magenta"), " again" if came.is_repeated else ""
+        name = click.style(came.type, bold=True)
+        self._say(f"{at}  {arrow} webhook {name}{repeated}  #{came.sequence} {came.event_id}")
+        marks = [f"{name} {_mark(fits)}" for name, fits in came.signatures.items()]
+        self._say(f"{_INDENT}  {'  '.join(marks)}")
+        self._say_state(came.session)
 
     def end(self, session: dict[str, Any], result: dict[str, Any]) -> None:
         """The result line, and where to look next."""
@@ -64,7 +92,8 @@ class Teller:
             await asyncio.sleep(_WAIT_SECONDS)
             waited = time.monotonic() - self._last
             if waited >= _WAIT_SECONDS:
-                click.echo(f"{_ERASE}{_INDENT}  … waiting for {waited:.0f} s", nl=False, err=True)
+                line = f"{_ERASE}{_INDENT}  … waiting{self._waits_for} for {_duration(waited)}"
+                click.echo(line, nl=False, err=True)
                 self._is_waiting_shown = True
 
     def _say_state(self, session: object) -> None:
@@ -85,6 +114,11 @@ class Teller:
             self._is_waiting_shown = False
         if not self._is_silent:
             click.echo(line)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02d} min" if minutes else f"{rest} s"
 
 
 def _mark(is_good: bool) -> str:

@@ -200,6 +200,7 @@ Tollhouse is ready.
   API reference    {gateway}/docs
   Sandbox's books  {local_url(config.host, config.sandbox_port)}/books
   Test card        4242 4242 4242 4242, any month to come, any CVV
+  With 3-D Secure  4000 0027 6000 3184, code 1234
 
 Next, in another terminal:
 

@@ -30,6 +30,7 @@ _COUNTED: dict[Promise, str] = {
     Promise.P4: "decisions",
     Promise.P5: "idempotency keys",
     Promise.P8: "transfers",
+    Promise.THREEDS: "charges",
 }
 _EPILOG = """\b
 Examples:
@@ -110,7 +111,7 @@ def _print(found: Findings, books: dict[str, Any]) -> None:
         mark = click.style("✗", fg="red") if violations else click.style("✓", fg="green")
         count = f"{found.checked[promise]:,} {_COUNTED[promise]}"
         failed = click.style(f", {_violations(len(violations))}", fg="red") if violations else ""
-        click.echo(f"{mark} {promise}  {statement}: {count}{failed}")
+        click.echo(f"{mark} {promise:<3} {statement}: {count}{failed}")
         for one in violations:
             click.echo(f"      {one.project}  {one.subject}  {one.what}")
     click.echo()

@@ -102,7 +102,7 @@ def _outcome_rule(world: World, operation_id: str, outcome: Outcome, *, note: No
 
 
 def _sent_note(operation_id: str, request: Request) -> Note:
-    slots = {field: f"<{slot}>" for field, slot in request.slots.items()}
+    slots = {field: f"{request.fields.get(field, '')}<{slot}>" for field, slot in request.slots.items()}
     return Note(
         kind="message_out",
         data={"operation": operation_id, "mti": request.mti, "fields": {**request.fields, **slots}},

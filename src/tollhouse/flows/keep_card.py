@@ -20,7 +20,15 @@ async def keep_card(world: World, project: str, offer: Offer, card: CardDetails 
         raise CardHasExpired
     kept = await world.vault.keep(project, card)
     sealed = None if card.cvv is None else await world.vault.seal_cvv(project, card.cvv)
-    paying = PayingCard(token=kept.token, bin=kept.bin, last4=kept.last4, brand=kept.brand, expiry=kept.expiry)
+    paying = PayingCard(
+        token=kept.token,
+        bin=kept.bin,
+        last4=kept.last4,
+        brand=kept.brand,
+        expiry=kept.expiry,
+        fingerprint=kept.fingerprint,
+        enrolment=world.directory.find_enrolment(card.pan),
+    )
     return replace(offer, card=paying, sealed_cvv=sealed, card_given_at=now)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tollhouse.authenticating import expire_actions
 from tollhouse.change import Change
 from tollhouse.decision import expire
 from tollhouse.flows.drive import apply, conclude_silence, drive
@@ -28,7 +29,10 @@ async def recover(world: World, project: str, session_id: str) -> None:
     def overdue_is_told(found: PaymentSession) -> Change | None:
         return give_to_person(found, now=world.clock.now(), ids=world.ids)
 
-    for rule in (timers_speak, overdue_is_told):
+    def payers_are_late(found: PaymentSession) -> Change | None:
+        return expire_actions(found, now=world.clock.now(), ids=world.ids)
+
+    for rule in (timers_speak, payers_are_late, overdue_is_told):
         after = await apply(world, session, rule)
         if after is None:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tollhouse import decision
 from tollhouse.card import CardDetails
+from tollhouse.flows.exempt import exempt
 from tollhouse.flows.keep_card import drop_card, keep_card
 from tollhouse.flows.settle import Call, Settled, decide, settle_call
 from tollhouse.ports import KeyTaken, World
@@ -19,12 +20,15 @@ async def start_payment(world: World, call: Call, session_id: str, offer: Offer,
     decision.require_startable(session)
     now = world.clock.now()
     kept = await keep_card(world, call.project.name, offer, card, now=now)
+    exemption = await exempt(world, call.project, decision.merge_offer(session.offer, kept))
     try:
         return await decide(
             world,
             call,
             session_id,
-            lambda found: decision.start_payment(found, kept, call.project, now=now, ids=world.ids),
+            lambda found: decision.start_payment(
+                found, kept, call.project, now=now, ids=world.ids, exemption=exemption
+            ),
         )
     except (Refusal, KeyTaken):
         await drop_card(world, kept)
@@ -35,6 +39,7 @@ async def init_payment(world: World, call: Call, offer: Offer, card: CardDetails
     """Create a session and start its payment in one commit. Raises `CardHasExpired`, `KeyTaken`."""
     now = world.clock.now()
     kept = await keep_card(world, call.project.name, offer, card, now=now)
+    exemption = await exempt(world, call.project, kept)
     session = decision.open_session(
         project=call.project.name,
         id=world.ids.new("ps"),
@@ -43,7 +48,7 @@ async def init_payment(world: World, call: Call, offer: Offer, card: CardDetails
         webhook_version=call.project.settings.webhook_version,
     )
     try:
-        change = decision.start_payment(session, kept, call.project, now=now, ids=world.ids)
+        change = decision.start_payment(session, kept, call.project, now=now, ids=world.ids, exemption=exemption)
         return await settle_call(world, call, change)
     except (Refusal, KeyTaken):
         await drop_card(world, kept)

@@ -1,4 +1,4 @@
-"""HTTP as a merchant speaks it: calls to a gateway, and a server on loopback that takes its webhooks."""
+"""HTTP as a merchant and a payer speak it: calls to a gateway, pages, and a server on loopback that takes webhooks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from urllib.parse import urlencode
 
 import aiohttp
 from aiohttp import web
@@ -26,6 +27,7 @@ class Answer:
     status: int
     body: bytes
     duration_seconds: float
+    location: str | None = None  # where a redirect leads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +48,14 @@ class Caller:
         """The answer to a POST. Raises `Unreachable`."""
         return await self._call("POST", url, body, headers)
 
-    async def get(self, url: str) -> Answer:
+    async def get(self, url: str, headers: Mapping[str, str] | None = None) -> Answer:
         """The answer to a GET. Raises `Unreachable`."""
-        return await self._call("GET", url, b"", {})
+        return await self._call("GET", url, b"", headers or {})
+
+    async def submit(self, url: str, fields: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+        """The answer to a form that a browser would post. Raises `Unreachable`."""
+        form = {"Content-Type": "application/x-www-form-urlencoded", **headers}
+        return await self._call("POST", url, urlencode(fields).encode(), form)
 
     async def _call(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         began = time.monotonic()
@@ -63,7 +70,12 @@ class Caller:
             raise Unreachable("not an address") from None
         except (aiohttp.ClientError, OSError) as problem:
             raise Unreachable(_reason(problem)) from None
-        return Answer(status=answer.status, body=content, duration_seconds=time.monotonic() - began)
+        return Answer(
+            status=answer.status,
+            body=content,
+            duration_seconds=time.monotonic() - began,
+            location=answer.headers.get("Location"),
+        )
 
 
 @asynccontextmanager

@@ -14,9 +14,10 @@ from tollhouse.acquirers.iso8583.fields import PROCESSING_REFUND, PROCESSING_SAL
 from tollhouse.card import PAN, PAN_DIGITS_MAX, PAN_DIGITS_MIN, brand_of, mask
 from tollhouse.money import CODE_BY_NUMBER
 from tollhouse.sandbox.cards import PLAIN, Behaviour, behaviour_of
+from tollhouse.sandbox.proofs import UNPROVED, Proof, judge
+from tollhouse.sandbox.threeds.values import Values
 
 TAG_ORIGINAL_RRN = "37"  # of field 48: which sale or completion is refunded, which authorization is captured
-TAG_AUTHENTICATION_VALUE = "43"  # of field 48: the proof of authentication
 
 SOFT_DECLINE_VISA, SOFT_DECLINE = "1A", "65"
 
@@ -65,13 +66,13 @@ class Asked:
     card: str = ""
     behaviour: Behaviour = PLAIN
     soft_decline_code: str = SOFT_DECLINE
-    is_authenticated: bool = False
+    proof: Proof = UNPROVED
     original_rrn: str | None = None
     original_key: Key | None = None
 
 
-def read_request(fields: Mapping[str, str]) -> Asked:
-    """The request in a message. Raises `FormatError` naming the field that is wrong."""
+def read_request(fields: Mapping[str, str], values: Values) -> Asked:
+    """The request in a message, judged with `values`. Raises `FormatError` naming the field that is wrong."""
     kind = _kind(fields)
     rrn, terminal = _text(fields, "37"), _text(fields, "41")
     key = Key(rrn, _digits(fields, "11", 6), _digits(fields, "7", 10), terminal)
@@ -93,7 +94,7 @@ def read_request(fields: Mapping[str, str]) -> Asked:
         card=mask(pan),
         behaviour=behaviour_of(pan) if pan else PLAIN,
         soft_decline_code=SOFT_DECLINE_VISA if pan and brand_of(PAN(pan)) == "visa" else SOFT_DECLINE,
-        is_authenticated=TAG_AUTHENTICATION_VALUE in tags,
+        proof=judge(values, pan, tags) if kind in (Kind.SALE, Kind.AUTHORIZATION) else UNPROVED,
         original_rrn=rrn if kind is Kind.REVERSAL else original_rrn,
         original_key=_original_key(fields, rrn, terminal) if kind is Kind.REVERSAL else None,
     )

@@ -57,6 +57,7 @@ class Operation(msgspec.Struct, kw_only=True, gc=False):
     later: str
     reversals_refused: int = 0
     was_approved_again: bool = False
+    authentication_id: str | None = None  # the DS transaction id of the authentication that was proved
     history: list[Entry]
 
     @property
@@ -91,6 +92,7 @@ class Books:
         self.lost: dict[Key, Lost] = {}  # not part of the books: forgotten when the process ends
         self._by_key: dict[Key, Operation] = {}
         self._by_rrn: dict[str, list[Operation]] = {}
+        self._by_authentication: dict[str, dict[Key, Operation]] = {}
         self._encoder = msgspec.json.Encoder()
         decoder = msgspec.json.Decoder(list[Operation])
         for number, line in enumerate(journal.read(), start=1):
@@ -115,6 +117,11 @@ class Books:
         """The operation that has this RRN as its own: not a reversal, which bears its original's."""
         found = (operation for operation in self._by_rrn.get(rrn, ()) if operation.kind is not Kind.REVERSAL)
         return next(found, None)
+
+    def find_authenticated(self, authentication_id: str) -> Operation | None:
+        """The charge that stands approved with this authentication."""
+        found = self._by_authentication.get(authentication_id, {}).values()
+        return next((one for one in found if one.state in (State.APPROVED, State.CAPTURED)), None)
 
     def write(self, *operations: Operation) -> None:
         """Put them, as they stand now, into the books and, as one line, into the journal."""
@@ -148,6 +155,8 @@ class Books:
     def _place(self, operation: Operation) -> None:
         earlier = self._by_key.get(operation.key)
         self._by_key[operation.key] = operation
+        if operation.authentication_id is not None:
+            self._by_authentication.setdefault(operation.authentication_id, {})[operation.key] = operation
         if earlier is operation:
             return
         same_rrn = self._by_rrn.setdefault(operation.rrn, [])

@@ -4,7 +4,7 @@
 |------------------------|------------------------------------------------------------------------------------------|
 | the same references    | again what the books say; 94 when the amount, currency or kind differs                   |
 | an RRN used before     | 94, nothing booked                                                                       |
-| sale, authorization    | as the card says; 13 for an amount of zero                                               |
+| sale, authorization    | 05 a proof of authentication that is none; 13 zero; else as the card says                |
 | completion, refund     | 12 no such original, or not one of this kind, state or currency; 13 zero; 61 too much    |
 | reversal               | 25 no such original; 13 another amount; 12 something was captured or refunded meanwhile; |
 |                        | 00 done, done before, or nothing to undo because it was declined; 96 if the card says so |
@@ -23,6 +23,7 @@ from tollhouse.sandbox.asked import Asked, Kind
 from tollhouse.sandbox.books import Books, Lost, Operation, State, name_of
 from tollhouse.sandbox.cards import APPROVED, PARTLY_APPROVED, Fault, Later
 from tollhouse.sandbox.faults import DELIVERY_OF, Delivery
+from tollhouse.sandbox.proofs import EXEMPTIONS
 
 NOT_VALID, AMOUNT_NOT_VALID, TOO_MUCH = "12", "13", "61"
 NOT_FOUND, DUPLICATE, PROCESSING_ERROR, DECLINED = "25", "94", "96", "05"
@@ -64,25 +65,41 @@ def _charge(books: Books, asked: Asked) -> Answer:
         if asked.behaviour.later is not Later.NONE:
             books.lost[asked.key] = Lost(asked)
         return Answer(delivery=DELIVERY_OF[fault])
-    operation = _book_charge(asked)
+    operation = _book_charge(books, asked)
     if fault is not Fault.NONE:
         operation.note(f"fault {int(fault)}: {fault.text}")
     books.write(operation)
     return _answer_of(operation, DELIVERY_OF[fault])
 
 
-def _book_charge(asked: Asked) -> Operation:
-    code = asked.behaviour.response_code
-    if asked.behaviour.fault is Fault.SOFT_DECLINE and not asked.is_authenticated:
+def _book_charge(books: Books, asked: Asked) -> Operation:
+    code, problem = asked.behaviour.response_code, _proof_problem(books, asked)
+    if asked.behaviour.fault is Fault.SOFT_DECLINE and asked.proof.strength is None:
         code = asked.soft_decline_code
     if asked.amount_minor == 0:
         code = AMOUNT_NOT_VALID
+    if problem is not None:
+        code = DECLINED
     operation = _operation_of(asked, code, name_of(asked.behaviour.later))
+    operation.authentication_id = asked.proof.authentication_id
+    if problem is not None:
+        operation.note(problem)
+    if asked.proof.exemption is not None:
+        operation.note(f"exemption claimed: {EXEMPTIONS[asked.proof.exemption]}")
     if code == PARTLY_APPROVED:
         operation.amount_minor = max(1, asked.amount_minor // 2)
     if asked.kind is Kind.SALE and operation.state is State.APPROVED:
         operation.captured_minor = operation.amount_minor
     return operation
+
+
+def _proof_problem(books: Books, asked: Asked) -> str | None:
+    """Why the proof of authentication is none, if it is one at all. A declined charge uses up no proof."""
+    if asked.proof.authentication_id is not None:
+        used = books.find_authenticated(asked.proof.authentication_id)
+        if used is not None and used.rrn != asked.key.rrn:
+            return f"tag 43: this authentication was used for the charge with RRN {used.rrn}"
+    return asked.proof.problem
 
 
 def _complete(books: Books, asked: Asked) -> Answer:
@@ -248,7 +265,7 @@ def _land(books: Books, asked: Asked) -> Operation | None:
     """Later 7 with fault 2: the lost request arrives after a reversal found nothing, unless it was sent again."""
     if books.find_rrn(asked.key.rrn) is not None:
         return None
-    operation = _book_charge(asked)
+    operation = _book_charge(books, asked)
     operation.was_approved_again = True  # its reversal is taken for good
     operation.note("the lost request arrived after its reversal; the answer is sent late")
     books.write(operation)

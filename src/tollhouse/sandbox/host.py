@@ -32,6 +32,7 @@ from tollhouse.sandbox.asked import FormatError, Kind, read_request
 from tollhouse.sandbox.books import Books, Operation
 from tollhouse.sandbox.decisions import Answer, answer_of_late, decide
 from tollhouse.sandbox.faults import GARBAGE, Delays, Delivery
+from tollhouse.sandbox.threeds.values import Values
 
 FINANCIAL = frozenset({"010", "020", "022", "040", "042"})
 NETWORK = "080"
@@ -109,8 +110,9 @@ class Connection(asyncio.Protocol):
 class Host:
     """Answers every connection from one set of books."""
 
-    def __init__(self, books: Books, delays: Delays) -> None:
+    def __init__(self, books: Books, delays: Delays, values: Values) -> None:
         self.connections: set[Connection] = set()
+        self._values = values
         self._books = books
         self._delays = delays
         self._by_terminal: dict[str, Connection] = {}
@@ -167,7 +169,7 @@ class Host:
             connection.send(_pack_answer(fields, Answer(response_code=TERMINAL_NOT_PERMITTED)))
             return
         try:
-            asked = read_request(fields)
+            asked = read_request(fields, self._values)
         except FormatError as problem:
             log.warning("sandbox.request_refused", problem=str(problem), mti=fields["t"])
             connection.send(_pack_answer(fields, Answer(response_code=FORMAT_ERROR)))

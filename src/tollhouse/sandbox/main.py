@@ -1,4 +1,4 @@
-"""The sandbox as a program: the acquirer's host and its books over HTTP, in one loop."""
+"""The sandbox as a program: the acquirer's host, and over HTTP its books and 3-D Secure, in one loop."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from collections.abc import Generator
 from pathlib import Path
 
 import uvicorn
+from starlette.applications import Starlette
 
 from tollhouse.sandbox.books import Books
 from tollhouse.sandbox.faults import delays_for
 from tollhouse.sandbox.host import Host
-from tollhouse.sandbox.http import make_app
+from tollhouse.sandbox.http import HangingUp, make_app
 from tollhouse.sandbox.journal import Journal, JournalUnusable
+from tollhouse.sandbox.threeds.routes import ThreeDS
+from tollhouse.sandbox.threeds.timers import Timers
+from tollhouse.sandbox.threeds.values import KeyUnusable, Values, load_key
 
 BACKLOG = 1024
+STOP_SECONDS_MAX = 5  # for requests under way
+USUAL = Timers()
 
 
 class CannotStart(Exception):
@@ -34,19 +40,28 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def run(home: Path, host: str, http_port: int, acquirer_port: int, answer_limit_seconds: float) -> None:
+async def run(
+    home: Path,
+    host: str,
+    http_port: int,
+    acquirer_port: int,
+    answer_limit_seconds: float,
+    timers: Timers = USUAL,
+) -> None:
     """Serve until SIGTERM or SIGINT. What stands in the way is one line on stderr and exit code 1.
 
     Port 0 takes a free port; the line that says *ready* names both.
     """
     try:
-        await _run(home, host, http_port, acquirer_port, answer_limit_seconds)
-    except (CannotStart, JournalUnusable) as problem:
+        await _run(home, host, http_port, acquirer_port, answer_limit_seconds, timers)
+    except (CannotStart, JournalUnusable, KeyUnusable) as problem:
         print(f"tollhouse sandbox: {problem}", file=sys.stderr, flush=True)
         raise SystemExit(1) from None
 
 
-async def _run(home: Path, host: str, http_port: int, acquirer_port: int, answer_limit_seconds: float) -> None:
+async def _run(
+    home: Path, host: str, http_port: int, acquirer_port: int, answer_limit_seconds: float, timers: Timers
+) -> None:
     with contextlib.ExitStack() as opened:
         acquirer_socket = opened.enter_context(_listen(host, acquirer_port, "TOLLHOUSE_ACQUIRER_PORT"))
         http_socket = opened.enter_context(_listen(host, http_port, "TOLLHOUSE_SANDBOX_PORT"))
@@ -54,9 +69,11 @@ async def _run(home: Path, host: str, http_port: int, acquirer_port: int, answer
         try:
             books = Books(journal)
             failure = _failure_of(journal)
-            acquirer = Host(books, delays_for(answer_limit_seconds))
+            values = Values(load_key(home / "sandbox" / "authentication.key"))
+            acquirer = Host(books, delays_for(answer_limit_seconds), values)
+            threeds = ThreeDS(values, timers)
             server = await acquirer.listen(acquirer_socket)
-            web = _Server(uvicorn.Config(make_app(books), log_config=None, access_log=False, lifespan="off"))
+            web = _web_server(make_app(books, threeds.routes))
             with _stop_signal() as stop:
                 serving = asyncio.create_task(web.serve(sockets=[http_socket]))
                 at = f"acquirer at {_address(acquirer_socket)}, books at http://{_address(http_socket)}/books"
@@ -64,12 +81,26 @@ async def _run(home: Path, host: str, http_port: int, acquirer_port: int, answer
                 await asyncio.wait((stop, failure, serving), return_when=asyncio.FIRST_COMPLETED)
                 server.close()
                 acquirer.close()
+                await threeds.close()
                 web.should_exit = True
                 await serving
         finally:
             await journal.close()
         if failure.done():
             raise failure.result()
+
+
+def _web_server(app: Starlette) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            http=HangingUp,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=STOP_SECONDS_MAX,
+        )
+    )
 
 
 def _listen(host: str, port: int, variable: str) -> socket.socket:

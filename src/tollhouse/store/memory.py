@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from tollhouse.authentication import TransStatus
 from tollhouse.change import Alarm, Change, KeyClaim, Note, Step
+from tollhouse.exemption import Exemption, LowValueUse
 from tollhouse.idempotency import UsedKey
 from tollhouse.ledger import Transfer, TransferPhase
 from tollhouse.merchant import Project
@@ -65,6 +67,8 @@ class MemoryBooks:
     delivery_leases: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     due_at: dict[SessionKey, datetime] = field(default_factory=dict)
     references: dict[tuple[str, str, str], tuple[str, str, str]] = field(default_factory=dict)
+    links: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    authentications: dict[str, SessionKey] = field(default_factory=dict)
     rrns: dict[str, str] = field(default_factory=dict)
     resolved: set[str] = field(default_factory=set)
 
@@ -115,6 +119,10 @@ class MemoryBooks:
             if operation.references is not None:
                 named = operation.references
                 self.references[named.rrn, named.stan, named.terminal] = (*key, operation.id)
+        for payment in change.session.payments:
+            if payment.action_link is not None:
+                self.links[payment.action_link] = (*key, payment.id)
+        self.authentications.update({one.id: key for one in change.session.authentications})
         self.rrns.update({rrn: operation_id for operation_id, rrn in _named(change.session)})
 
     def _note_due(self, key: SessionKey) -> None:
@@ -144,6 +152,8 @@ class MemoryBooks:
         """The database's constraints. Raises `Stale` for an RRN that names another operation, as the database does."""
         session = change.session
         if any(self.rrns.get(rrn, operation_id) != operation_id for operation_id, rrn in _named(session)):
+            raise Stale
+        if any(self.authentications.get(one.id, key) != key for one in session.authentications):
             raise Stale
         _refuse((key, change.id) in self.changes, f"change {change.id} stands already")
         _require_listed(change, self.sessions.get(key))
@@ -189,6 +199,10 @@ def _require_listed(change: Change, before: PaymentSession | None) -> None:
     for operation in change.session.operations:
         is_lost = operation.id not in change.operation_ids and operations.get(operation.id) != operation
         _refuse(is_lost, f"operation {operation.id} changed and is not listed")
+    authentications = {one.id: one for one in before.authentications}
+    for one in change.session.authentications:
+        is_lost = one.id not in change.authentication_ids and authentications.get(one.id) != one
+        _refuse(is_lost, f"authentication {one.id} changed and is not listed")
 
 
 def _require_payments(session: PaymentSession) -> None:
@@ -198,8 +212,12 @@ def _require_payments(session: PaymentSession) -> None:
         _refuse(not 0 <= payment.refunded_minor <= payment.captured_minor, f"payment {payment.id} refunded too much")
         has_reason = payment.phase is not Phase.FAILED or payment.reason is not None
         _refuse(not has_reason, f"payment {payment.id} failed without a reason")
-        may_have_cvv = payment.phase in (Phase.ROUTING, Phase.AWAIT_CONFIRM, Phase.CONFIRMED)
+        may_have_cvv = payment.phase in (Phase.ROUTING, Phase.AWAIT_CONFIRM, Phase.CONFIRMED, Phase.AWAIT_ACTION)
         _refuse(not may_have_cvv and payment.sealed_cvv is not None, f"payment {payment.id} still has its CVV")
+        has_link = payment.phase is not Phase.AWAIT_ACTION or payment.action_link is not None
+        _refuse(not has_link, f"payment {payment.id} awaits its payer without a link")
+        open_attempts = [one for one in session.authentications_of(payment.id) if not one.is_final]
+        _refuse(len(open_attempts) > 1, f"payment {payment.id} has two open authentications")
 
 
 def _require_operations(session: PaymentSession) -> None:
@@ -209,6 +227,9 @@ def _require_operations(session: PaymentSession) -> None:
         _refuse(not is_named, f"operation {operation.id} was submitted without references")
         if operation.kind in (*CHARGES, Kind.CAPTURE) and operation.state not in (State.DECLINED, State.REVERSED):
             live[operation.payment_id, "charge" if operation.kind in CHARGES else "capture"] += 1
+    used = Counter(operation.authentication_id for operation in session.operations)
+    for authentication_id, count in used.items():
+        _refuse(authentication_id is not None and count > 1, f"authentication {authentication_id} is used twice")
     for (payment_id, what), count in live.items():
         _refuse(count > 1, f"payment {payment_id} has a second live {what}")
 
@@ -262,6 +283,39 @@ class MemoryStore:
         """Project, session and operation that sent under these references."""
         await self._pause("find_operation")
         return self.books.references.get((rrn, stan, terminal))
+
+    async def find_link(self, link: str) -> tuple[str, str, str] | None:
+        """Project, session and payment that a payer's link belongs to."""
+        await self._pause("find_link")
+        return self.books.links.get(link)
+
+    async def find_authentication(self, authentication_id: str) -> tuple[str, str] | None:
+        """Project and session of an authentication."""
+        await self._pause("find_authentication")
+        return self.books.authentications.get(authentication_id)
+
+    async def low_value_use(self, project: str, card_fingerprint: str) -> LowValueUse:
+        """How often this card went without authentication as low value since its payer was last authenticated."""
+        await self._pause("low_value_use")
+        sessions = [session for (owner, _), session in self.books.sessions.items() if owner == project]
+        paid = [
+            (session, p) for session in sessions for p in session.payments if p.card.fingerprint == card_fingerprint
+        ]
+        proven = [
+            one.finished_at
+            for session, payment in paid
+            for one in session.authentications_of(payment.id)
+            if one.result is not None and one.result.status is TransStatus.AUTHENTICATED and one.finished_at is not None
+        ]
+        since = max(proven, default=None)
+        used = [
+            payment.money.minor
+            for _, payment in paid
+            if payment.exemption is Exemption.LOW_VALUE
+            and payment.phase is not Phase.FAILED
+            and (since is None or payment.created_at > since)
+        ]
+        return LowValueUse(count=len(used), sum_minor=sum(used))
 
     async def claim_due(self, now: datetime, *, limit: int) -> list[SessionKey]:
         """Sessions with something due and no live lease, now leased to this node."""

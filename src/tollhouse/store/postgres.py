@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 
 from tollhouse.change import Change, Note
+from tollhouse.exemption import LowValueUse
 from tollhouse.grouping import Grouped
 from tollhouse.idempotency import UsedKey
 from tollhouse.ports import ClaimedDelivery, CommitUnclear, KeyTaken, Stale, StoreUnreachable
@@ -31,7 +32,9 @@ POINT_LOOKUPS = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_merg
 REFUSED: dict[str, type[Exception]] = {"stale": Stale, "key_taken": KeyTaken}
 # What somebody else wrote first: to be read and decided again, a double reference with a new one.
 KEY_ROW = "idempotency_key_pkey"
-SAME_ROW = frozenset({"session_pkey", "history_pkey", "rrn_names_one_operation", "payment_pkey", "operation_pkey"})
+SAME_ROW = frozenset(
+    {"session_pkey", "history_pkey", "rrn_names_one_operation", "payment_pkey", "operation_pkey", "authentication_pkey"}
+)
 # The database is away, or cannot work for a reason that passes: nothing that a caller did.
 LOST = (
     asyncpg.PostgresConnectionError,
@@ -188,6 +191,22 @@ class PostgresStore:
         """Project, session and operation that sent under these references. Raises `StoreUnreachable`."""
         row = await self._read_row("find_operation", rrn, stan, terminal)
         return None if row is None else (row["project"], row["session_id"], row["id"])
+
+    async def find_link(self, link: str) -> tuple[str, str, str] | None:
+        """Project, session and payment that a payer's link belongs to. Raises `StoreUnreachable`."""
+        row = await self._read_row("find_link", link)
+        return None if row is None else (row["project"], row["session_id"], row["id"])
+
+    async def find_authentication(self, authentication_id: str) -> tuple[str, str] | None:
+        """Project and session of an authentication. Raises `StoreUnreachable`."""
+        row = await self._read_row("find_authentication", authentication_id)
+        return None if row is None else (row["project"], row["session_id"])
+
+    async def low_value_use(self, project: str, card_fingerprint: str) -> LowValueUse:
+        """How often this card went without authentication as low value since its payer was last authenticated."""
+        row = await self._read_row("low_value_use", project, card_fingerprint)
+        assert row is not None, "counts have a row always"
+        return LowValueUse(count=row["count"], sum_minor=row["sum_minor"])
 
     async def claim_due(self, now: datetime, *, limit: int) -> list[tuple[str, str]]:
         """Sessions with something due and no live lease, now leased to this node."""

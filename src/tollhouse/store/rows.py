@@ -9,8 +9,11 @@ from typing import Any
 
 import msgspec
 
+from tollhouse.authentication import Authentication, Result, Wish
+from tollhouse.authentication import State as AuthenticationState
 from tollhouse.change import Change, KeyClaim
 from tollhouse.event import Event, EventType
+from tollhouse.exemption import Exemption
 from tollhouse.ledger import Transfer
 from tollhouse.money import Money
 from tollhouse.operation import Kind, Operation, References, State
@@ -18,6 +21,7 @@ from tollhouse.outcome import Reason
 from tollhouse.payment import Decision, Details, HoldExpiry, PayingCard, Payment, Phase
 from tollhouse.ports import ClaimedDelivery
 from tollhouse.session import Offer, PaymentSession
+from tollhouse.verdict import Policy
 from tollhouse.webhook import Attempt, Delivery, DeliveryState
 
 Row = Mapping[str, Any]
@@ -26,6 +30,7 @@ NOTHING_OFFERED = Offer()
 _decode_offer = msgspec.json.Decoder(Offer).decode
 _decode_card = msgspec.json.Decoder(PayingCard).decode
 _decode_details = msgspec.json.Decoder(Details).decode
+_decode_result = msgspec.json.Decoder(Result).decode
 _encode = msgspec.json.encode
 
 
@@ -39,6 +44,7 @@ def group_rows(changes: Sequence[Change], node: str) -> tuple[list[Columns], ...
     asked, sessions, steps = [], [], []
     payments: list[Columns] = []
     operations: list[Columns] = []
+    authentications: list[Columns] = []
     transfers: list[Columns] = []
     notes: list[Columns] = []
     alarms: list[Columns] = []
@@ -52,6 +58,9 @@ def group_rows(changes: Sequence[Change], node: str) -> tuple[list[Columns], ...
         steps.append((project, id, change.id, session.version, change.at, node, text_of(change.steps)))
         payments += [_payment_row(session, one) for one in session.payments if one.id in change.payment_ids]
         operations += [_operation_row(session, one) for one in session.operations if one.id in change.operation_ids]
+        authentications += [
+            _authentication_row(session, one) for one in session.authentications if one.id in change.authentication_ids
+        ]
         transfers += [_transfer_row(session, one, change.at) for one in change.transfers]
         notes += [
             (project, id, f"{change.id}-{place}", change.at, note.kind, text_of(note.data))
@@ -61,7 +70,7 @@ def group_rows(changes: Sequence[Change], node: str) -> tuple[list[Columns], ...
         events += [_event_row(event) for event in change.events]
         if change.claim is not None:
             keys.append(_key_row(change.claim, change))
-    return asked, sessions, payments, operations, transfers, steps, notes, alarms, events, keys
+    return asked, sessions, payments, operations, authentications, transfers, steps, notes, alarms, events, keys
 
 
 def _key_row(claim: KeyClaim, change: Change) -> Columns:
@@ -141,6 +150,12 @@ def _payment_row(session: PaymentSession, payment: Payment) -> Columns:
         payment.reason,
         payment.created_at,
         payment.finished_at,
+        payment.threeds,
+        payment.exemption,
+        payment.names_session_on_return,
+        payment.action_link,
+        payment.action_deadline_at,
+        payment.card.fingerprint,
     )
 
 
@@ -170,6 +185,28 @@ def _operation_row(session: PaymentSession, operation: Operation) -> Columns:
         operation.reason,
         operation.finished_at,
         None if operation.metadata is None else text_of(operation.metadata),
+        operation.authentication_id,
+        operation.exemption,
+    )
+
+
+def _authentication_row(session: PaymentSession, one: Authentication) -> Columns:
+    return (
+        session.project,
+        one.id,
+        session.id,
+        one.payment_id,
+        one.state,
+        one.version,
+        one.wish,
+        one.opened_at,
+        one.asked_at,
+        one.ds_transaction_id,
+        one.acs_transaction_id,
+        one.acs_url,
+        None if one.result is None else text_of(one.result),
+        one.finished_at,
+        session.payment(one.payment_id).card.fingerprint,
     )
 
 
@@ -189,6 +226,7 @@ def session_of(row: Row) -> PaymentSession:
         offer=offer,
         payments=tuple(_payment_of(one) for one in row["payments"]),
         operations=tuple(_operation_of(one) for one in row["operations"]),
+        authentications=tuple(_authentication_of(one) for one in row["authentications"]),
         events_count=row["events_count"],
         dropped=Reason(row["dropped"]) if row["dropped"] else None,
         finished_at=row["finished_at"],
@@ -220,6 +258,11 @@ def _payment_of(row: Row) -> Payment:
         approval_code=row["approval_code"],
         reason=Reason(row["reason"]) if row["reason"] else None,
         finished_at=row["finished_at"],
+        threeds=Policy(row["threeds"]),
+        exemption=Exemption(row["exemption"]) if row["exemption"] else None,
+        names_session_on_return=row["names_session_on_return"],
+        action_link=row["action_link"],
+        action_deadline_at=row["action_deadline_at"],
     )
 
 
@@ -248,6 +291,25 @@ def _operation_of(row: Row) -> Operation:
         reason=Reason(row["reason"]) if row["reason"] else None,
         finished_at=row["finished_at"],
         metadata=msgspec.json.decode(row["metadata"]) if row["metadata"] is not None else None,
+        authentication_id=row["authentication_id"],
+        exemption=Exemption(row["exemption"]) if row["exemption"] else None,
+    )
+
+
+def _authentication_of(row: Row) -> Authentication:
+    return Authentication(
+        id=row["id"],
+        payment_id=row["payment_id"],
+        version=row["version"],
+        wish=Wish(row["wish"]),
+        opened_at=row["opened_at"],
+        state=AuthenticationState(row["state"]),
+        asked_at=row["asked_at"],
+        ds_transaction_id=row["ds_transaction_id"],
+        acs_transaction_id=row["acs_transaction_id"],
+        acs_url=row["acs_url"],
+        result=_decode_result(row["result"]) if row["result"] is not None else None,
+        finished_at=row["finished_at"],
     )
 
 

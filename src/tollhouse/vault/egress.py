@@ -5,6 +5,8 @@ What cannot be filled is `NotSent`: it is certain that no money moved. A CVV who
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import asyncpg
 
 from tollhouse.acquirers.iso8583.fields import TAG_CVV, pack_tags, unpack_tags
@@ -49,6 +51,11 @@ class CardEgress:
             else:
                 filled.pop(number, None)
         return filled
+
+    async def fill_text(self, card: CardUse, slots: Mapping[str, Slot]) -> Filled:
+        """The value of each slot by its name; a CVV whose key is gone is left out. Raises `NotSent` as `fill` does."""
+        values = await self._values(card, set(slots.values()))
+        return Filled({name: values[slot].reveal() for name, slot in slots.items() if slot in values})
 
     async def left(self, request: Request) -> None:
         """The bytes were written: the CVV must not outlive them."""

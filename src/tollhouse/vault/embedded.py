@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import asyncpg
 
-from tollhouse.acquirers.message import Request
+from tollhouse.acquirers.message import CardUse, Request, Slot
 from tollhouse.card import CVV, CardDetails, KeptCard
 from tollhouse.vault.cvv import SWEEP_AFTER_SECONDS, IsLive, SealedCvvs
-from tollhouse.vault.egress import CardEgress
+from tollhouse.vault.egress import CardEgress, Filled
 from tollhouse.vault.keys import FINGERPRINT, KEK, FileKeys, Fingerprints, KeyFile, KeysRefused, open_key_file
 from tollhouse.vault.slots import SlotFolder
 from tollhouse.vault.store import CardStore
@@ -66,6 +67,10 @@ class EmbeddedVault:
     async def fill(self, request: Request) -> dict[str, str]:
         """All fields of the request with its card slots filled. Raises `NotSent`, never with card data in it."""
         return await self._egress.fill(request)
+
+    async def fill_text(self, card: CardUse, slots: Mapping[str, Slot]) -> Filled:
+        """The values of these slots alone, by their names. Raises `NotSent`, never with card data in it."""
+        return await self._egress.fill_text(card, slots)
 
     async def left(self, request: Request) -> None:
         """The bytes of the request were written: its CVV dies here."""

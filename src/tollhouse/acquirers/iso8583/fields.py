@@ -18,10 +18,20 @@ ASCII throughout, binary bitmaps written as they are, a two-byte big-endian leng
 | 39    | response code                         | answers                                                      |
 | 41    | terminal                              | 8                                                            |
 | 42    | card acceptor                         | 15                                                           |
-| 48    | additional data                       | tag (2) length (2) value, repeated; tag 92 = CVV (the vault) |
+| 48    | additional data                       | tag (2) length (2) value, repeated; see below                |
 | 49    | currency                              | ISO 4217 numeric                                             |
 | 70    | network management code               | 001 sign-on, 002 sign-off, 301 echo                          |
 | 90    | original data elements                | MTI 4, STAN 6, DE7 10, acquirer 11, forwarder 11             |
+
+| tag of 48 | what                                                                              |
+|-----------|-----------------------------------------------------------------------------------|
+| 37        | RRN of the original: what a completion captures or a refund gives back            |
+| 42        | ECI, 2 characters                                                                 |
+| 43        | authentication value, 28 characters of base64                                     |
+| 44        | DS transaction id, 36                                                             |
+| 45        | version of 3-D Secure, 5                                                          |
+| 46        | exemption claimed instead of an authentication: 05 TRA, 10 low value, 11 corporate |
+| 92        | CVV, put there by the vault                                                       |
 """
 
 from __future__ import annotations
@@ -42,6 +52,11 @@ SPEC["1"]["max_len"] = 8
 LENGTH_BYTES = 2
 TAG_CVV = "92"
 TAG_ORIGINAL_RRN = "37"
+TAG_ECI = "42"
+TAG_AUTHENTICATION_VALUE = "43"
+TAG_DS_TRANSACTION_ID = "44"
+TAG_THREEDS_VERSION = "45"
+TAG_EXEMPTION = "46"
 
 PROCESSING_SALE = "000000"
 PROCESSING_REFUND = "200000"

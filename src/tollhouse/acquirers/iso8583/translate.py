@@ -9,10 +9,16 @@ from tollhouse.acquirers.iso8583.fields import (
     ENTRY_MODE_ECOMMERCE,
     PROCESSING_REFUND,
     PROCESSING_SALE,
+    TAG_AUTHENTICATION_VALUE,
+    TAG_DS_TRANSACTION_ID,
+    TAG_ECI,
+    TAG_EXEMPTION,
     TAG_ORIGINAL_RRN,
+    TAG_THREEDS_VERSION,
     pack_tags,
 )
 from tollhouse.acquirers.message import CardUse, References, Request, Response, Slot
+from tollhouse.exemption import Exemption
 from tollhouse.money import CURRENCIES
 from tollhouse.operation import Kind, Operation
 from tollhouse.outcome import (
@@ -25,6 +31,7 @@ from tollhouse.outcome import (
 )
 from tollhouse.payment import Payment
 from tollhouse.session import PaymentSession
+from tollhouse.verdict import proof_of
 
 FIRST_MTI = {
     Kind.SALE: "0200",
@@ -40,6 +47,7 @@ ANSWER_MTIS = {
     Kind.REFUND: {"0210"},
     Kind.REVERSAL: {"0410", "0430"},
 }
+EXEMPTION_CODES = {Exemption.TRA: "05", Exemption.LOW_VALUE: "10", Exemption.CORPORATE: "11"}
 ACCEPTOR_LENGTH = 15
 NO_INSTITUTIONS = "0" * 22
 
@@ -87,7 +95,8 @@ def _fields(session: PaymentSession, operation: Operation, payment: Payment, ref
         "49": CURRENCIES[payment.money.currency].number,
     }
     if operation.target_id is None:
-        return fields
+        tags = _authentication_tags(session, operation, payment)
+        return {**fields, "48": pack_tags(tags)} if tags else fields
     target = session.target_of(operation)
     named = target.references
     assert named is not None
@@ -98,6 +107,22 @@ def _fields(session: PaymentSession, operation: Operation, payment: Payment, ref
     else:
         fields["48"] = pack_tags({TAG_ORIGINAL_RRN: named.rrn})
     return fields
+
+
+def _authentication_tags(session: PaymentSession, operation: Operation, payment: Payment) -> dict[str, str]:
+    """Who vouches for the payer, or why nobody was asked; nothing for a payment that 3-D Secure does not concern."""
+    if operation.authentication_id is None and operation.exemption is None:
+        return {}
+    named = operation.authentication_id
+    proof = proof_of(session.authentication(named) if named else None, payment.card.brand)
+    tags = {
+        TAG_ECI: proof.eci,
+        TAG_AUTHENTICATION_VALUE: proof.value,
+        TAG_DS_TRANSACTION_ID: proof.ds_transaction_id,
+        TAG_THREEDS_VERSION: proof.version,
+        TAG_EXEMPTION: EXEMPTION_CODES.get(operation.exemption) if operation.exemption else None,
+    }
+    return {tag: value for tag, value in tags.items() if value is not None}
 
 
 def outcome(operation: Operation, response: Response) -> Outcome:

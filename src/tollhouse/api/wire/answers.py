@@ -21,6 +21,7 @@ PAYMENT_STATUS: dict[Phase, str] = {
     Phase.ROUTING: "in_progress",
     Phase.AWAIT_CONFIRM: "pending",
     Phase.CONFIRMED: "pending",
+    Phase.AWAIT_ACTION: "pending",
     Phase.AUTHORIZING: "in_progress",
     Phase.HELD: "pending",
     Phase.CAPTURING: "in_progress",
@@ -132,6 +133,23 @@ class RefundShown(Answer, kw_only=True):
     error: ErrorShown | None = None
 
 
+class RedirectShown(Answer, kw_only=True):
+    """Where the payer's browser goes: `url` is complete; a form post would send `params` to it."""
+
+    url: str
+    base_url: str
+    method: str
+    qs: dict[str, str]
+    params: dict[str, str]
+
+
+class InteractionShown(Answer, kw_only=True):
+    """What the payer has to do now."""
+
+    type: str
+    redirect: RedirectShown
+
+
 class PaymentShown(Answer, kw_only=True):
     """One payment of a session."""
 
@@ -143,6 +161,7 @@ class PaymentShown(Answer, kw_only=True):
     payment_details: PaymentMethodShown
     amount_details: AmountShown
     amounts: AmountsShown
+    customer_interaction: InteractionShown | None = None
     participant_details: dict[str, Any] | None = None
     payment_options: OptionsShown | None = None
     refunds: list[RefundShown]
@@ -220,7 +239,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class JsonWire:
-    """The port `Wire`."""
+    """The port `Wire`. `public_url` is how payers reach us."""
+
+    def __init__(self, public_url: str = "") -> None:
+        self._public_url = public_url
 
     def webhook_body(self, event: Event, api_version: int) -> bytes:
         """The bytes that are sent for an event, on every attempt."""
@@ -236,10 +258,10 @@ class JsonWire:
         return _encode(AnswerV2(status="ok", session=self._v2(session)))
 
     def _v1(self, session: PaymentSession) -> SessionV1:
-        return SessionV1(acquiring_payments=_payments(session), **_session(session))
+        return SessionV1(acquiring_payments=_payments(session, self._public_url), **_session(session))
 
     def _v2(self, session: PaymentSession) -> SessionV2:
-        return SessionV2(payment_list=_payments(session), **_session(session))
+        return SessionV2(payment_list=_payments(session, self._public_url), **_session(session))
 
 
 def refused_body(code: str, description: str) -> bytes:
@@ -265,8 +287,18 @@ def mask_phone(phone: str) -> str:
     return head + PHONE_STARS + digits[-PHONE_TAIL:]
 
 
-def _payments(session: PaymentSession) -> list[PaymentShown] | None:
-    return [_payment(session, payment) for payment in session.payments] or None
+def _payments(session: PaymentSession, public_url: str) -> list[PaymentShown] | None:
+    return [_payment(session, payment, public_url) for payment in session.payments] or None
+
+
+def _interaction(payment: Payment, public_url: str) -> InteractionShown | None:
+    """The link to the payer's page, only while the payer's action is open (wire-api 12)."""
+    if payment.phase is not Phase.AWAIT_ACTION:
+        return None
+    url = f"{public_url}/3ds/{payment.action_link}"
+    return InteractionShown(
+        type="redirect", redirect=RedirectShown(url=url, base_url=url, method="GET", qs={}, params={})
+    )
 
 
 def _session(session: PaymentSession) -> dict[str, Any]:
@@ -283,7 +315,7 @@ def _session(session: PaymentSession) -> dict[str, Any]:
     }
 
 
-def _payment(session: PaymentSession, payment: Payment) -> PaymentShown:
+def _payment(session: PaymentSession, payment: Payment, public_url: str) -> PaymentShown:
     details, currency, shows_fees = payment.details, payment.money.currency, payment.shows_fees
     card = CardShown(brand=payment.card.brand, last4=payment.card.last4, bin=payment.card.bin)
     echoed = {name: value for name, value in (details.options or {}).items() if name in ECHOED_OPTIONS}
@@ -296,6 +328,7 @@ def _payment(session: PaymentSession, payment: Payment) -> PaymentShown:
         payment_details=PaymentMethodShown(type="card", card=card),
         amount_details=_amount(payment.money.minor, currency),
         amounts=_amounts(payment.captured_minor, currency, shows_fees=shows_fees),
+        customer_interaction=_interaction(payment, public_url),
         participant_details=dict(details.participants) if details.participants else None,
         payment_options=OptionsShown(**echoed) if echoed else None,
         refunds=[_refund(refund, currency, shows_fees=shows_fees) for refund in session.refunds_of(payment.id)],

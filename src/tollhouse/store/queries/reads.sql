@@ -12,7 +12,9 @@ select n.*,
     array(select p from payment p where (p.project, p.session_id) = (n.project, n.id) order by p.created_at, p.id)
         as payments,
     array(select o from operation o where (o.project, o.session_id) = (n.project, n.id) order by o.planned_at, o.id)
-        as operations
+        as operations,
+    array(select a from authentication a where (a.project, a.session_id) = (n.project, n.id)
+        order by a.opened_at, a.id) as authentications
 from (
     select s.* from project p cross join lateral (
         select * from session s where s.project = p.name and ($2::text is null or s.status = $2)
@@ -30,6 +32,8 @@ select s.*,
         as payments,
     array(select o from operation o where (o.project, o.session_id) = (s.project, s.id) order by o.planned_at, o.id)
         as operations,
+    array(select a from authentication a where (a.project, a.session_id) = (s.project, s.id)
+        order by a.opened_at, a.id) as authentications,
     array(select h from history h where (h.project, h.session_id) = (s.project, s.id) order by h.version, h.change_id)
         as history,
     array(select n from note n where (n.project, n.session_id) = (s.project, s.id) order by n.at, n.id) as notes,
