@@ -179,7 +179,7 @@ async def hear_directory(node: Node, body: bytes, reply: Box) -> None:
     try:
         answer = await hear_results(node.ports, body)
     except StoreUnreachable:
-        reply.put(b"{}")
+        reply.put(b'{"messageType":"unavailable"}')
         return
     reply.put(answer.body or b"{}")
     await _go_on(node, answer.session)

@@ -37,7 +37,7 @@ IMPOSTORS: tuple[Saboteur, ...] = (
         lies=(
             Words(
                 function=authenticating.hear_result,
-                old="if authentication.state in UNDER_WAY:",
+                old="if authentication.state in WITH_ISSUER:",
                 new="if authentication.state is not State.LAPSED:",
             ),
             Entry(
@@ -57,7 +57,7 @@ IMPOSTORS: tuple[Saboteur, ...] = (
         lies=(
             Words(
                 function=authenticating.hear_result,
-                old="if authentication.state in UNDER_WAY:",
+                old="if authentication.state in WITH_ISSUER:",
                 new="if authentication.state is not State.FINISHED:",
             ),
             Entry(table=authentication.TRANSITIONS, key=(State.LAPSED, Heard.FINISHED), value=State.FINISHED),
@@ -131,16 +131,46 @@ IMPOSTORS: tuple[Saboteur, ...] = (
         "result accepted under strange ids",
         "3DS",
         authenticate.hear_results,
-        "            accept(message, _ids_of(authentication))\n",
-        "            pass\n",
+        "        accept(message, told if is_error else known)\n",
+        "",
     ),
-    words(
-        "result before the answer without its ids",
-        "3DS",
-        authenticating.hear_result,
-        "authentication.ds_transaction_id or ds_transaction_id",
-        "authentication.ds_transaction_id",
-        EARLY_RESULTS,
+    Saboteur(
+        name="result before the answer believed",
+        promise="3DS",
+        lies=(
+            Words(
+                function=authenticate._named,
+                old="    if authentication.ds_transaction_id is None:",
+                new="    if authentication.id == '':",
+            ),
+            Words(
+                function=authenticating.hear_result,
+                old="if authentication.state in WITH_ISSUER:",
+                new="if not authentication.is_final:",
+            ),
+        ),
+        weather=EARLY_RESULTS,
+    ),
+    Saboteur(
+        name="forged error before the answer believed",
+        promise="3DS",
+        lies=(
+            Words(
+                function=authenticate._named,
+                old="    if authentication.ds_transaction_id is None:",
+                new="    if authentication.id == '':",
+            ),
+            Words(
+                function=authenticate.hear_results,
+                old=' or name == "dsTransID"',
+                new="",
+            ),
+            Words(
+                function=authenticating.hear_error,
+                old="if authentication.state not in WITH_ISSUER:",
+                new="if authentication.is_final:",
+            ),
+        ),
     ),
     words(
         "contrary result believed",

@@ -203,6 +203,8 @@ class Issuer:
     def take(self, inquiry: Inquiry, box: Box) -> None:
         """A request has left."""
         simulation = self._simulation
+        if simulation.chance("result_strange"):
+            self._later(simulation.random.uniform(0, 3), self._forge, inquiry.message)
         if simulation.chance("inquiry_lost"):
             simulation.record(None, f"    the AReq {inquiry.message['threeDSServerTransID']} is lost")
             return
@@ -277,7 +279,8 @@ class Issuer:
     def _error_bytes(self, case: Case) -> bytes:
         error = {"errorCode": "403", "errorComponent": "D", "errorDescription": "failure", "errorDetail": "timeout"}
         named = {"threeDSServerTransID": case.server_id, "messageVersion": case.asked["messageVersion"]}
-        return json.dumps({"messageType": "Erro", **named, **error}).encode()
+        ids = {"dsTransID": case.ds_id, "acsTransID": case.acs_id}
+        return json.dumps({"messageType": "Erro", **named, **ids, **error}).encode()
 
     # Challenges and results
 
@@ -358,6 +361,14 @@ class Issuer:
             case _:
                 self.broken_off.add(case.server_id)
                 await self._post(self._error_bytes(case))
+
+    async def _forge(self, asked: Mapping[str, Any]) -> None:
+        """The payer plays the directory server, knowing what browsers know: success, or an error that helps."""
+        error = {"messageType": "Erro", "errorCode": "403", "errorComponent": "D", "errorDescription": "failure"}
+        named = {name: asked[name] for name in ("threeDSServerTransID", "messageVersion")}
+        forged = messages.result(asked, "Y", dsTransID=STRANGER), json.dumps({**error, **named, "errorDetail": "timeout"}).encode()
+        answer = await self._post(self._simulation.random.choice(forged))
+        permits.at_strange_result(self._simulation, answer)
 
     async def _post(self, body: bytes) -> str | None:
         simulation = self._simulation

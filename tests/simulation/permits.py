@@ -178,8 +178,8 @@ def _silence_was_silence(simulation: Simulation, node: str, session: PaymentSess
 
 
 def at_strange_result(simulation: Simulation, answer: str | None) -> None:
-    """3DS: a result for nothing of ours is refused."""
-    if answer == "RRes":
+    """3DS: a result for nothing of ours, or a forged one, is refused."""
+    if answer in ("RRes", ""):
         raise Violation("3DS", "a result under strange ids is taken")
 
 

@@ -37,14 +37,14 @@ ROOT = Path(__file__).parents[2]
 REGRESSIONS: dict[str, int] = {
     "unknown to the acquirer, by the time of the hearing": 2,
     "unknown to the acquirer, asked before the last moment of sending": 11,
-    "late approval after a release ignored": 25,
-    "hold released twice in the ledger": 25,
+    "late approval after a release ignored": 28,
+    "hold released twice in the ledger": 22,
     "security code kept after a lost race": 4,
     "security code kept by a sleeper": 25,
     "silence concluded while another process waits": 47,
-    "lease dropped while an answer is awaited": 33,
+    "lease dropped while an answer is awaited": 13,
     "challenge evaded by beginning anew": 25,
-    "result before the answer without its ids": 1,
+    "result before the answer believed": 1,
 }
 
 
@@ -178,10 +178,10 @@ def test_command_shows_a_violation() -> None:
         "import sys\n"
         "from tests.simulation import run\n"
         "from tests.simulation.saboteurs import SABOTEURS\n"
-        "sys.argv = ['run', '--seed', '3']\n"
+        "sys.argv = ['run', '--seed', '1']\n"
         "with SABOTEURS[0].at_work():\n"
         "    sys.exit(run.main())\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stdout.splitlines()[-1].startswith("seed 3: P")
+    assert done.stdout.splitlines()[-1].startswith("seed 1: P")
