@@ -20,14 +20,14 @@ from tests.issuer import Turn
 from tests.sandbox.threeds import Server, open_threeds
 from tests.threeds.samples import Case, cases
 from tests.worlds import MemoryWorld, memory_world
-from tollhouse.authentication import Enrolment
+from tollhouse.authentication import VERSIONS, Enrolment
 from tollhouse.flows.authenticate import ask, hear_results, take_return
 from tollhouse.flows.confirm import confirm
 from tollhouse.flows.start_payment import init_payment
 from tollhouse.money import Money
 from tollhouse.payment import Details
 from tollhouse.session import Offer, PaymentSession
-from tollhouse.threeds.message import VERSIONS, MessageRefused, MessageType
+from tollhouse.threeds.message import MessageRefused, MessageType
 from tollhouse.threeds.ranges import read_ranges, refuse_ranges
 from tollhouse.threeds.translate import Browser
 

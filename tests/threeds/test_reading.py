@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.threeds.samples import EXTENSION, PAN, Case, cases, sample
-from tollhouse.threeds.message import DESCRIPTIONS, VERSIONS, Component, MessageRefused, MessageType
+from tollhouse.authentication import VERSIONS
+from tollhouse.threeds.message import DESCRIPTIONS, Component, MessageRefused, MessageType
 from tollhouse.threeds.reading import BYTES_MAX, accept, check, read
 from tollhouse.threeds.tables import TABLES
 from tollhouse.threeds.writing import compose_erro

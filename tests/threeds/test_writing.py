@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.threeds.samples import sample
+from tollhouse.authentication import VERSIONS
 from tollhouse.threeds.field import Table
-from tollhouse.threeds.message import VERSIONS, Component, MessageRefused, MessageType
+from tollhouse.threeds.message import Component, MessageRefused, MessageType
 from tollhouse.threeds.nesting import Array, Object
 from tollhouse.threeds.reading import read
 from tollhouse.threeds.tables import TABLES

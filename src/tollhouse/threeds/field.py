@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tollhouse.authentication import VERSIONS
 from tollhouse.threeds.condition import ALWAYS, NEVER, Condition
-from tollhouse.threeds.message import VERSIONS, Members
+from tollhouse.threeds.message import Members
 
 
 @dataclass(slots=True)

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-VERSIONS = ("2.2.0", "2.3.1")  # spoken by us, oldest first
-
 Members = Mapping[str, Any]
 
 # By `errorCode`. The tables refuse with 101, 102, 201–204 and 301; the others are for those who carry messages.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from tollhouse.authentication import VERSIONS
 from tollhouse.threeds.condition import ALWAYS, given
 from tollhouse.threeds.field import Field
 from tollhouse.threeds.formats import Choice, Flag, Pattern, Text, Url, Uuid
-from tollhouse.threeds.message import VERSIONS, MessageType
+from tollhouse.threeds.message import MessageType
 from tollhouse.threeds.nesting import Anything, Array, Object
 
 OLD = ("2.2.0",)

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tollhouse.authentication import VERSIONS
 from tollhouse.card_range import Action, CardRange
-from tollhouse.threeds.message import VERSIONS, Component, MessageRefused, MessageType
+from tollhouse.threeds.message import Component, MessageRefused, MessageType
 from tollhouse.threeds.reading import accept, read
 from tollhouse.threeds.translate import REQUESTOR_ID, SERVER_REFERENCE
 from tollhouse.threeds.writing import compose, compose_erro

@@ -6,8 +6,9 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
 
+from tollhouse.authentication import VERSIONS
 from tollhouse.threeds.field import Faults, examine, is_empty, known
-from tollhouse.threeds.message import VERSIONS, Members, MessageRefused, MessageType
+from tollhouse.threeds.message import Members, MessageRefused, MessageType
 from tollhouse.threeds.objects import VERSION_NUMBER
 from tollhouse.threeds.tables import HEADER, NAMES, TABLES
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 
+from tollhouse.authentication import VERSIONS
 from tollhouse.threeds.condition import ALWAYS, NEVER
 from tollhouse.threeds.field import Field, Format, Table
-from tollhouse.threeds.message import DESCRIPTIONS, VERSIONS, MessageType
+from tollhouse.threeds.message import DESCRIPTIONS, MessageType
 from tollhouse.threeds.nesting import Array, Object
 from tollhouse.threeds.tables import TABLES
 

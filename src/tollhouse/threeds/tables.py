@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from tollhouse.authentication import VERSIONS
 from tollhouse.threeds.answer import ARES
 from tollhouse.threeds.challenge import CREQ, CRES
 from tollhouse.threeds.erro import ERRO
 from tollhouse.threeds.field import Field, Format, Table, at
 from tollhouse.threeds.formats import Choice, Uuid
-from tollhouse.threeds.message import VERSIONS, MessageType
+from tollhouse.threeds.message import MessageType
 from tollhouse.threeds.nesting import Array, Object
 from tollhouse.threeds.objects import TYPES, VERSION_NUMBER
 from tollhouse.threeds.preparation import PREQ, PRES

@@ -8,8 +8,9 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from tollhouse.authentication import VERSIONS
 from tollhouse.threeds.field import Table, known
-from tollhouse.threeds.message import VERSIONS, Component, Members, MessageRefused, MessageType
+from tollhouse.threeds.message import Component, Members, MessageRefused, MessageType
 from tollhouse.threeds.nesting import Array
 from tollhouse.threeds.reading import check
 from tollhouse.threeds.tables import TABLES

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from tollhouse.authentication import VERSIONS
 from tollhouse.sandbox.cards import Authentication, Method, behaviour_of
 from tollhouse.sandbox.threeds.courier import Courier, NotTaken
 from tollhouse.sandbox.threeds.messages import (
@@ -23,7 +24,7 @@ from tollhouse.sandbox.threeds.messages import (
     erro,
 )
 from tollhouse.sandbox.threeds.ranges import Action, CardRanges, Range, SerialUnknown
-from tollhouse.threeds.message import VERSIONS, Component, Members, MessageRefused, MessageType
+from tollhouse.threeds.message import Component, Members, MessageRefused, MessageType
 from tollhouse.threeds.reading import accept, read
 from tollhouse.threeds.writing import compose, compose_erro
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
+from tollhouse.authentication import VERSIONS
 from tollhouse.sandbox.cards import ALIASES, BINS, Authentication, Behaviour, Method
-from tollhouse.threeds.message import VERSIONS
 
 ONLY_OLD = frozenset({"discover"})  # speak 2.2.0 only, so that both versions can be met
 SERIALS_MAX = 100  # earlier states that a difference can be told from

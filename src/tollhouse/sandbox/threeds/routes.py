@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from tollhouse.authentication import VERSIONS
 from tollhouse.card import PAN_DIGITS_MAX
 from tollhouse.sandbox.cards import Method
 from tollhouse.sandbox.threeds.challenges import ANSWERS, Challenges
@@ -25,7 +26,6 @@ from tollhouse.sandbox.threeds.ranges import CardRanges, Range, RangesRefused
 from tollhouse.sandbox.threeds.results import Results
 from tollhouse.sandbox.threeds.timers import Timers
 from tollhouse.sandbox.threeds.values import Values
-from tollhouse.threeds.message import VERSIONS
 
 PROTOCOL_TYPE = "application/json; charset=utf-8"
 HANG_UP = "tollhouse.hang_up"  # in a request's state: cuts its connection without an answer
