@@ -366,8 +366,9 @@ class Issuer:
         """The payer plays the directory server, knowing what browsers know: success, or an error that helps."""
         error = {"messageType": "Erro", "errorCode": "403", "errorComponent": "D", "errorDescription": "failure"}
         named = {name: asked[name] for name in ("threeDSServerTransID", "messageVersion")}
-        forged = messages.result(asked, "Y", dsTransID=STRANGER), json.dumps({**error, **named, "errorDetail": "timeout"}).encode()
-        answer = await self._post(self._simulation.random.choice(forged))
+        broken_off = json.dumps({**error, **named, "errorDetail": "timeout"}).encode()
+        passed = messages.result(asked, "Y", dsTransID=STRANGER)
+        answer = await self._post(self._simulation.random.choice((passed, broken_off)))
         permits.at_strange_result(self._simulation, answer)
 
     async def _post(self, body: bytes) -> str | None:
