@@ -104,6 +104,7 @@ class FakeDirectory:
     script: deque[Turn] = field(default_factory=deque)
     asked: list[Mapping[str, Any]] = field(default_factory=list)
     told: list[Mapping[str, Any]] = field(default_factory=list)
+    knows_ranges: bool = True
 
     def find_enrolment(self, pan: PAN) -> Enrolment | None:
         """By the whole number."""

@@ -114,7 +114,7 @@ def unheard(number: int = 1) -> Story:
 
 def stepped_up(number: int = 1) -> Story:
     """An exempt sale, declined softly, and a second one with proof."""
-    story = answered(told(number).start(ENROLLED, Exemption.LOW_VALUE).confirm(), "65")
+    story = answered(told(number).start(ENROLLED, Exemption.LOW_VALUE).confirm(), "1A")
     return answered(story.wait(5).ask().reply("C").wait(30).result("Y"), "00")
 
 

@@ -27,10 +27,12 @@ from tollhouse.change import Change
 from tollhouse.draft import Draft, Ids
 from tollhouse.event import EventType
 from tollhouse.operation import Kind, Operation
-from tollhouse.outcome import Declined, Reason
+from tollhouse.outcome import Declined, Reason, is_soft_decline
 from tollhouse.payment import Payment, Phase, Told
 from tollhouse.session import PaymentSession
 from tollhouse.verdict import Ending, Policy, Verdict, ending_of, proof_of, verdict_of
+
+REFUSALS = frozenset({TransStatus.NOT_AUTHENTICATED, TransStatus.REJECTED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ def may_step_up(session: PaymentSession, operation: Operation, outcome: Declined
     payment = session.payment(operation.payment_id)
     attempts = session.authentications_of(payment.id)
     return (
-        outcome.is_soft
+        is_soft_decline(outcome, payment.card.brand)
         and payment.threeds is not Policy.NEVER
         and payment.card.enrolment is not None
         and payment.phase is Phase.AUTHORIZING
@@ -93,10 +95,10 @@ def plan_charge(draft: Draft, payment: Payment, authentication: Authentication |
 
 
 def ask(session: PaymentSession, authentication_id: str, *, now: datetime, ids: Ids) -> Change | None:
-    """*Asked*, to be committed before the request leaves. None when it was asked or is over already."""
+    """*Asked*, to be committed before the request leaves. None when it was asked, is over, or the payer is late."""
     authentication = session.authentication(authentication_id)
     payment = session.payment(authentication.payment_id)
-    if authentication.state is not State.OPENED or payment.phase is not Phase.AWAIT_ACTION:
+    if authentication.state is not State.OPENED or payment.phase is not Phase.AWAIT_ACTION or _is_late(payment, now):
         return None
     draft = Draft(session, now=now, ids=ids)
     draft.authentication(hear(authentication, Heard.ASKED, now), Heard.ASKED)
@@ -106,11 +108,14 @@ def ask(session: PaymentSession, authentication_id: str, *, now: datetime, ids: 
 def hear_answer(
     session: PaymentSession, authentication_id: str, answered: Answered | None, *, now: datetime, ids: Ids
 ) -> Change | None:
-    """What the directory server's answer, or its silence (None), makes of an authentication. None when it is late."""
+    """What the directory server's answer, or its silence (None), makes of an authentication.
+
+    None when it is late, but for a refusal after its silence had let the charge go: of that a person is told.
+    """
     authentication = session.authentication(authentication_id)
-    if authentication.state is not State.ASKED:
-        return None
     draft = Draft(session, now=now, ids=ids)
+    if authentication.state is not State.ASKED:
+        return _refused_too_late(draft, authentication, answered)
     if answered is None:
         draft.authentication(hear(authentication, Heard.LAPSED, now), Heard.LAPSED)
         _conclude(draft, authentication, Ending.NO_ANSWER, is_asked_for=False)
@@ -131,18 +136,31 @@ def hear_answer(
     return draft.change()
 
 
+def _refused_too_late(draft: Draft, authentication: Authentication, answered: Answered | None) -> Change | None:
+    is_refusal = answered is not None and answered.result.status in REFUSALS
+    if not is_refusal or authentication.state is not State.LAPSED:
+        return None
+    if draft.session.charge_of(authentication.payment_id) is None:
+        return None
+    draft.alarm(authentication.id, "refused by the issuer after its silence had let the payment go on without proof")
+    return draft.change()
+
+
 def hear_result(
     session: PaymentSession, authentication_id: str, result: Result, *, now: datetime, ids: Ids
 ) -> Change | None:
     """What the result message makes of an authentication: it alone decides a challenge. None when nothing changes.
 
     A repetition changes nothing; a result that contradicts the first raises an alarm and changes nothing either.
+    One that comes after the payer's time is over finds the time over, whether or not a timer has said so yet.
     Before the answer is heard no result counts: the directory server's id, which only the answer brings and no
     browser ever sees, is what tells the directory server from anybody else.
     """
     authentication = session.authentication(authentication_id)
     draft = Draft(session, now=now, ids=ids)
     if authentication.state in WITH_ISSUER:
+        if _is_late(session.payment(authentication.payment_id), now):
+            return expire_actions(session, now=now, ids=ids)
         if result.cancelled in RETRYABLE and _is_to_be_repeated(draft, authentication):
             _open_another(draft, authentication)
         else:
@@ -180,7 +198,7 @@ def may_retry(session: PaymentSession, payment: Payment) -> bool:
 def retry(session: PaymentSession, payment_id: str, *, now: datetime, ids: Ids) -> Change | None:
     """The payer begins anew. None when that is not possible (any more)."""
     payment = session.payment(payment_id)
-    if not may_retry(session, payment):
+    if not may_retry(session, payment) or _is_late(payment, now):
         return None
     draft = Draft(session, now=now, ids=ids)
     _open_another(draft, session.authentications_of(payment_id)[-1])
@@ -195,8 +213,7 @@ def expire_actions(session: PaymentSession, *, now: datetime, ids: Ids) -> Chang
     draft = Draft(session, now=now, ids=ids)
     touched = False
     for payment in session.payments:
-        deadline = payment.action_deadline_at
-        if payment.phase is not Phase.AWAIT_ACTION or deadline is None or deadline > now:
+        if payment.phase is not Phase.AWAIT_ACTION or not _is_late(payment, now):
             continue
         charge = session.charge_of(payment.id)
         assert charge is None, "a charge is live while the payer is awaited"
@@ -211,6 +228,10 @@ def expire_actions(session: PaymentSession, *, now: datetime, ids: Ids) -> Chang
             _conclude(draft, authentication, Ending.NO_ANSWER, is_asked_for=False)
             touched = True
     return draft.change() if touched else None
+
+
+def _is_late(payment: Payment, now: datetime) -> bool:
+    return payment.action_deadline_at is not None and payment.action_deadline_at <= now
 
 
 def _open(draft: Draft, payment: Payment, wish: Wish) -> None:

@@ -92,7 +92,8 @@ APPROVED_CODE = "00"
 PARTLY_APPROVED_CODE = "10"
 NOT_FOUND_CODE = "25"
 UNCLEAR_CODES = frozenset({"09", "68", "94"})
-SOFT_DECLINE_CODES = frozenset({"65", "1A"})
+VISA_SOFT_DECLINE = "1A"
+SOFT_DECLINE_CODES = frozenset({"65", VISA_SOFT_DECLINE})
 REASON_BY_CODE: dict[str, Reason] = {
     "14": Reason.PAN_UNKNOWN,
     **dict.fromkeys(("41", "43", "04", "07", "57", "62", "78"), Reason.NOT_PERMITTED),
@@ -103,6 +104,11 @@ REASON_BY_CODE: dict[str, Reason] = {
     "91": Reason.ISSUER_UNAVAILABLE,
     "96": Reason.ACQUIRER_INTERNAL,
 }
+
+
+def is_soft_decline(outcome: Declined, brand: str | None) -> bool:
+    """Whether the issuer asks for 3-D Secure: Visa says so by 1A alone, for others 65 says it too (wire-api 6.1)."""
+    return outcome.is_soft and (outcome.response_code == VISA_SOFT_DECLINE or brand != "visa")
 
 
 def outcome_of_code(code: str, *, approval_code: str | None = None) -> Outcome:

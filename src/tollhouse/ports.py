@@ -110,6 +110,10 @@ class Link(Protocol):
 class Directory(Protocol):
     """The way to the directory servers of 3-D Secure, and what is known of their card ranges."""
 
+    @property
+    def knows_ranges(self) -> bool:
+        """Whether it was ever told which cards take part."""
+
     def find_enrolment(self, pan: PAN) -> Enrolment | None:
         """Whether and how a card takes part, from the ranges in memory."""
 

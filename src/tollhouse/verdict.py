@@ -108,7 +108,8 @@ def verdict_of(policy: Policy, ending: Ending, *, is_mandated: bool) -> Verdict:
 def proof_of(authentication: Authentication | None, brand: str | None) -> Proof:
     """What the acquirer is told: the issuer's proof where there is one, else that there is none.
 
-    An outcome that should have an authentication value and has none proves nothing.
+    An outcome that should have an authentication value and has none proves nothing. The issuer's own ECI counts where
+    it says something special; one that means another outcome does not, so that no more is claimed than happened.
     """
     indicators = indicators_of(brand)
     result = authentication.result if authentication else None
@@ -116,8 +117,11 @@ def proof_of(authentication: Authentication | None, brand: str | None) -> Proof:
     eci = expected.get(result.status) if result else None
     if authentication is None or result is None or eci is None or result.value is None:
         return Proof(eci=indicators.none)
+    told = result.eci or ""
+    usual = (indicators.full, indicators.attempt, indicators.none)
+    is_special = told.isascii() and told.isalnum() and told not in usual
     return Proof(
-        eci=result.eci or eci,
+        eci=told if is_special else eci,
         value=result.value,
         ds_transaction_id=authentication.ds_transaction_id,
         version=authentication.version,

@@ -8,7 +8,7 @@ from html import unescape
 import pytest
 
 from tests.api.test_payer import FORM, HOSTILE, ISSUER, JSON, Scene, Site, embedded, post_form, request
-from tollhouse.api.payer.pace import REQUESTS_PER_MINUTE_MAX
+from tollhouse.api.payer.pace import REQUESTS_PER_MINUTE_MAX, RETURNS_PER_MINUTE_MAX
 from tollhouse.api.payer.page import payer_page
 from tollhouse.api.payer.texts import ENGLISH, RUSSIAN
 from tollhouse.flows.authenticate import Showing
@@ -72,6 +72,17 @@ async def test_a_page_in_a_loop(site: Site, scene: Scene, base: str) -> None:
     assert (await request(site.app, f"/3ds/{other.link}")).status == 200
     site.world.clock.move(60)
     assert (await request(site.app, base)).status == 200
+
+
+async def test_a_flood_of_returns(site: Site, scene: Scene, base: str) -> None:
+    """Anybody with the link can post them, so only a few a minute are kept; the browser is led on all the same."""
+    scene.challenge()
+    for number in range(RETURNS_PER_MINUTE_MAX + 5):
+        assert (await post_form(site, f"{base}/challenge", {"cres": str(number)})).status == 200
+    assert scene.brought == [str(number) for number in range(RETURNS_PER_MINUTE_MAX)]
+    site.world.clock.move(60)
+    await post_form(site, f"{base}/challenge", {"cres": "later"})
+    assert scene.brought[-1] == "later"
 
 
 @pytest.mark.parametrize("step", ["browser", "again"])

@@ -176,7 +176,7 @@ async def challenged(shop: Shop) -> tuple[str, str]:
 
 async def stepped_up(shop: Shop) -> tuple[str, str]:
     """Declined softly, and the payer is asked after all."""
-    shop.world.link.script.append(declined("65"))
+    shop.world.link.script.append(declined("1A"))
     _, session_id = await awaits_the_payer(shop)
     await authenticate(shop, session_id)
     assert shop.stored(session_id).payments[0].phase is Phase.AWAIT_ACTION

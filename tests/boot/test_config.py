@@ -114,6 +114,7 @@ def test_unknown_variable(name: str, near: str | None) -> None:
         ("HOST", "a b", "TOLLHOUSE_HOST='a b': expected the name or the address of a machine"),
         ("PUBLIC_URL", "javascript:alert(1)", "expected an address such as https://pay.example.com"),
         ("PUBLIC_URL", "https://pay.example.com/?a=1", "expected an address such as"),
+        ("PUBLIC_URL", f"https://{'p' * 200}.example.com", "expected at most 200 characters"),
         ("DIRECTORY_URL", "ds.example.com", "TOLLHOUSE_DIRECTORY_URL='ds.example.com': expected an address such as"),
         ("NODE", "a\nb", "TOLLHOUSE_NODE='a\\\\nb': expected at most 40 letters"),
         ("ANSWER_LIMIT_SECONDS", "0", "expected a number of seconds above 0, at most 3600"),

@@ -137,6 +137,16 @@ def test_set_changes_settings_and_address(console: Console) -> None:
     assert console.json("project", "show", "shop")["settings"] == again["settings"]
 
 
+def test_what_was_set_for_3d_secure_is_shown(console: Console) -> None:
+    """Policy and exemptions are shown as they are, in the words that `set` reads, also to people."""
+    console.create("shop", "--set", "threeds=always")
+    assert "settings            threeds=always\n" in console.run("project", "show", "shop")
+    changed = console.json("project", "set", "shop", "threeds=auto", "threeds_exemptions=low_value,tra")["settings"]
+    assert (changed["threeds"], changed["threeds_exemptions"]) == ("auto", "low_value,tra")
+    unset = console.json("project", "set", "shop", "threeds_exemptions=none")["settings"]
+    assert (unset["threeds"], unset["threeds_exemptions"]) == ("auto", "none")
+
+
 def test_set_without_anything_is_a_usage_error(console: Console) -> None:
     """A call that changes nothing, or two contrary things, is refused with exit code 2."""
     console.create()

@@ -4,14 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import shutil
 import struct
 from pathlib import Path
 
 import pytest
 
-from tests.servers import fetch
-from tollhouse.store.migrate import DatabaseUnreachable, MigrationFailed, SchemaNotCurrent, apply, check, place
+from tests.ground.story import NOON, Counted
+from tests.servers import execute, fetch
+from tollhouse.decision import confirm
+from tollhouse.payment import Phase
+from tollhouse.store.migrate import (
+    MIGRATIONS,
+    DatabaseUnreachable,
+    MigrationFailed,
+    SchemaNotCurrent,
+    apply,
+    check,
+    place,
+)
+from tollhouse.store.postgres import PostgresStore
+from tollhouse.verdict import Policy
 
+CARD = '{"token":"c","bin":"424242","last4":"4242","brand":"visa","expiry":{"year":2031,"month":8}}'
+# What the release before 3-D Secure left: a session whose payment waits for the merchant's decision.
+BEFORE_THREEDS = (
+    """INSERT INTO session (project, id, version, api_version, status, created_at, updated_at, events_count)
+    VALUES ('shop', 'ps_1', 1, 2, 'in_progress', now(), now(), 1)""",
+    f"""INSERT INTO payment (project, id, session_id, phase, amount_minor, currency, card, details, acquirer,
+        is_two_stage, shows_fees, hold_seconds, hold_expiry, sealed_cvv, held_minor, captured_minor, refunded_minor,
+        created_at)
+    VALUES ('shop', 'pm_1', 'ps_1', 'await_confirm', 4990, 'eur', '{CARD}', '{{}}', 'sandbox',
+        false, false, 3600, 'release', 'a.b.c', 0, 0, 0, now())""",
+)
 FIRST = "CREATE TABLE first (n int);\nINSERT INTO first VALUES (1);"
 
 
@@ -97,6 +122,29 @@ async def test_other_histories_are_refused(act: object, empty_database: str, fol
     (folder / "0000_late.sql").write_text("SELECT 1;")
     with pytest.raises(SchemaNotCurrent, match="0000_late is new and 0002 is applied already"):
         await act(empty_database, folder)
+
+
+async def test_sessions_from_before_3d_secure_go_on(empty_database: str, tmp_path: Path) -> None:
+    """Payments of the release before are found as they were, ask no payer, and are confirmed and charged."""
+    for name in ("0001_gateway.sql", "0002_vault.sql"):
+        shutil.copy(MIGRATIONS / name, tmp_path)
+    await apply(empty_database, tmp_path)
+    await execute(empty_database, *BEFORE_THREEDS)
+    assert (await apply(empty_database))[0] == "0003_threeds"
+    store = await PostgresStore.open(empty_database, node="n1")
+    try:
+        session = await store.find_session("shop", "ps_1")
+        assert session is not None
+        payment = session.payments[0]
+        assert (payment.threeds, payment.card.enrolment, payment.sealed_cvv) == (Policy.AUTO, None, "a.b.c")
+        change = confirm(session, now=NOON, ids=Counted())
+        assert change is not None
+        await store.commit(change)
+        after = await store.find_session("shop", "ps_1")
+        assert after is not None
+        assert (after.payments[0].phase, len(after.operations)) == (Phase.CONFIRMED, 1)
+    finally:
+        await store.close()
 
 
 async def test_names_of_files(folder: Path) -> None:

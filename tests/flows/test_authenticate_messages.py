@@ -278,6 +278,21 @@ async def test_whatever_a_browser_brings(text: str) -> None:
     assert (await view_of(world, session)).showing is Showing.CHALLENGE
 
 
+async def test_a_browser_brings_a_load() -> None:
+    """A message that is longer than any issuer's is not kept, only our complaint about it."""
+    world = memory_world()
+    session = await challenged(world)
+    attempt = session.authentications[-1]
+    load = {"name": "load", "id": "load", "criticalityIndicator": False, "data": {"text": "x" * 8000}}
+    named = {TRANS_ID: attempt.id, "acsTransID": ACS_ID}
+    brought = {"messageType": "CRes", "messageVersion": attempt.version, **named, "transStatus": "Y"}
+    await take_return(world, link_of(session), pack({**brought, "messageExtension": [load, load]}))
+    direction, complaint = kept(world, session)[-1]
+    assert (direction, complaint["messageType"], complaint["errorCode"]) == ("out", "Erro", "101")
+    await take_return(world, link_of(session), pack(brought))
+    assert kept(world, session)[-1] == ("in", brought)
+
+
 async def test_a_browser_comes_back_before_anything_was_asked() -> None:
     """Somebody posts to a link that waits: it is kept, and the page still begins."""
     world = memory_world()

@@ -8,6 +8,7 @@ import pytest
 
 from tests.builders import (
     BROWSER,
+    announced,
     asked,
     awaiting_payer,
     challenged,
@@ -75,6 +76,17 @@ async def test_the_payer_asks_when_the_time_is_over() -> None:
     assert (await asked(world, session)).showing is Showing.OVER
     assert world.directory.asked == []
     assert world.session(session).reason is Reason.ACTION_TIMEOUT
+
+
+async def test_the_payer_asks_before_anybody_has_swept() -> None:
+    """The merchant's `expiration_at` has passed and no worker runs: nobody is asked, nothing is charged."""
+    world = memory_world()
+    session = await awaiting_payer(world, options={"expiration_at": "2026-03-02 09:20:00"})
+    world.clock.move(HOUR)
+    assert (await asked(world, session)).showing is Showing.BEGIN
+    assert (world.directory.asked, world.link.sent) == ([], [])
+    after = await recovered(world, session)
+    assert (after.reason, announced(world, after)[-1]) == (Reason.ACTION_TIMEOUT, "payment_finished")
 
 
 async def test_two_nodes_hear_the_same_result() -> None:

@@ -175,7 +175,7 @@ async def test_a_payment_that_waits_counts() -> None:
 async def test_a_soft_decline_of_an_exempt_payment() -> None:
     """The issuer has the last word: the payer is asked, and the second charge claims nothing."""
     world = guarded_world()
-    world.link.script.append(declined("65"))
+    world.link.script.append(declined("1A"))
     after = await confirmed(world)
     assert after.payments[0].phase is Phase.AWAIT_ACTION
     assert await look(world, link_of(after)) is not None

@@ -15,8 +15,9 @@ from tollhouse.operation import Kind, State
 from tollhouse.outcome import Reason
 from tollhouse.payment import Decision, Details, Phase
 from tollhouse.ports import KeyTaken
-from tollhouse.refusal import RequestInvalid, SessionUnknown, StateForbids
+from tollhouse.refusal import RequestInvalid, SessionUnknown, StateForbids, Unavailable
 from tollhouse.session import DECISION_SECONDS_MAX, Offer, Status
+from tollhouse.verdict import Policy
 
 
 async def test_init_prepares_a_payment() -> None:
@@ -148,3 +149,14 @@ async def test_auto_confirm() -> None:
     assert [(o.kind, o.state) for o in session.operations] == [(Kind.SALE, State.PLANNED)]
     assert announced(world, session) == []
     assert session.lease_owner == world.node
+
+
+async def test_no_card_ranges_yet() -> None:
+    """Where every payer is to be authenticated, nobody pays before it is known which cards take part."""
+    world = memory_world()
+    world.directory.knows_ranges = False
+    strict = replace(PROJECT, settings=Settings(threeds=Policy.ALWAYS))
+    with pytest.raises(Unavailable, match="card ranges"):
+        await init_payment(world, call(strict), OFFER, card())
+    assert world.vault.cards == {}
+    assert (await init_payment(world, call(), OFFER, card())).session.payments[0].card.enrolment is None

@@ -205,6 +205,23 @@ def test_the_payer_does_not_act(place: str) -> None:
     assert story.attempt.state is State.LAPSED
 
 
+@pytest.mark.parametrize("status", ["Y", "A", "N"])
+def test_a_result_after_the_time_is_over(status: str) -> None:
+    """Nobody has swept yet, for however long: the result itself finds that the time is over, and nothing is charged."""
+    story = challenged().wait(HOUR).result(status)
+    fails(story, Reason.ACTION_TIMEOUT)
+    assert charges(story) == []
+    check_announcements(story)
+
+
+def test_nothing_begins_after_the_time_is_over() -> None:
+    """Neither a first request nor another attempt, although no timer has said so yet."""
+    for story, step in ((asked_for(), Story.ask), (challenged(), Story.retry)):
+        version = story.wait(HOUR).session.version
+        assert step(story).session.version == version
+        fails(story.sweep(), Reason.ACTION_TIMEOUT)
+
+
 def test_the_payer_is_late_while_the_answer_is_awaited() -> None:
     """At the deadline also an attempt whose answer is on its way is over."""
     story = asked_for().wait(HOUR - 1).ask().wait(2).sweep()
@@ -255,3 +272,15 @@ def test_without_3d_secure_nothing_is_different() -> None:
     story = confirmed().answered("00")
     assert (story.session.authentications, story.payment.action_link) == ((), None)
     assert (charges(story)[0].authentication_id, charges(story)[0].exemption) == (None, None)
+
+
+@pytest.mark.parametrize("status", ["N", "R"])
+def test_a_refusal_after_silence_is_told(status: str) -> None:
+    """The charge went out because nobody answered; when the issuer refuses after all, a person is told."""
+    story = asked_for().ask().reply("")
+    assert story.payment.phase is Phase.CONFIRMED
+    assert story.alarms == []
+    story.reply(status)
+    assert [alarm.what for alarm in story.alarms] == [
+        "refused by the issuer after its silence had let the payment go on without proof"
+    ]

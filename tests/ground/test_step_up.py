@@ -22,20 +22,33 @@ from tollhouse.event import EventType
 from tollhouse.exemption import Exemption
 from tollhouse.merchant import Settings
 from tollhouse.operation import Kind
-from tollhouse.outcome import Reason
+from tollhouse.outcome import Declined, Reason, is_soft_decline, outcome_of_code
 from tollhouse.payment import Phase
 
 
-def stepped_up(code: str = "65", settings: Settings = AUTO) -> Story:
+def stepped_up(code: str = "1A", settings: Settings = AUTO) -> Story:
     """A payment that went out as exempt, and the issuer wants the payer."""
     return Story(settings).start(ENROLLED, Exemption.LOW_VALUE).confirm().answered(code)
 
 
+@pytest.mark.parametrize(("brand", "code"), [("visa", "1A"), ("mastercard", "65"), ("mastercard", "1A"), (None, "65")])
+def test_which_code_is_soft(brand: str | None, code: str) -> None:
+    """1A for every scheme, 65 for all but Visa, whose 65 is a limit that was exceeded (wire-api 6.1)."""
+    assert is_soft_decline(_declined(code), brand)
+    assert not is_soft_decline(_declined("65"), "visa")
+    assert not is_soft_decline(_declined("61"), brand)
+
+
+def _declined(code: str) -> Declined:
+    outcome = outcome_of_code(code)
+    assert isinstance(outcome, Declined)
+    return outcome
+
+
 @pytest.mark.parametrize("settings", [AUTO, TWO_STAGE], ids=["one stage", "two stages"])
-@pytest.mark.parametrize("code", ["65", "1A"])
-def test_a_soft_decline_steps_up(code: str, settings: Settings) -> None:
+def test_a_soft_decline_steps_up(settings: Settings) -> None:
     """The payer must act, the issuer is asked by its own mandate, and a second charge goes out with the proof."""
-    story = stepped_up(code, settings)
+    story = stepped_up(settings=settings)
     assert story.payment.phase is Phase.AWAIT_ACTION
     assert story.attempt.wish is Wish.MANDATE
     assert story.payment.action_deadline_at == NOON + timedelta(minutes=60)
@@ -65,7 +78,7 @@ def test_after_a_soft_decline_only_proof_will_do(status: str) -> None:
 
 def test_a_second_soft_decline_is_the_end() -> None:
     """Once is enough: the second one is a decline like any other."""
-    story = stepped_up().ask().reply("Y").answered("65")
+    story = stepped_up().ask().reply("Y").answered("1A")
     assert (story.payment.phase, story.payment.reason) == (Phase.FAILED, Reason.ACTIVITY_EXCEEDED)
     assert len(charges(story)) == 2
 
@@ -91,20 +104,21 @@ def test_a_soft_decline_after_authentication_steps_up_too() -> None:
 )
 def test_who_is_not_stepped_up(story: Callable[[], Story]) -> None:
     """Where nobody can or may be asked, a soft decline is a decline."""
-    told = story().answered("65")
+    told = story().answered("1A")
     assert told.payment.phase is Phase.FAILED
     assert told.payment.reason is Reason.ACTIVITY_EXCEEDED
     assert told.session.authentications == ()
 
 
 def test_a_hard_decline_is_final() -> None:
-    """Any other code leads nowhere."""
+    """Any other code leads nowhere, nor does Visa's 65."""
     assert stepped_up("05").payment.phase is Phase.FAILED
+    assert stepped_up("65").payment.phase is Phase.FAILED
 
 
 def test_no_step_up_when_all_three_attempts_are_used() -> None:
     """There would be none left to ask with."""
-    story = asked_for().ask().reply("C").retry().ask().reply("C").retry().ask().reply("Y").answered("65")
+    story = asked_for().ask().reply("C").retry().ask().reply("C").retry().ask().reply("Y").answered("1A")
     assert story.payment.phase is Phase.FAILED
 
 

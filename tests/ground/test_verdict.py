@@ -107,6 +107,15 @@ def test_proof(brand: str | None, status: str, place: int) -> None:
 
 
 @pytest.mark.parametrize("brand", ["visa", "mastercard"])
+@pytest.mark.parametrize(("status", "place"), [("Y", 0), ("A", 1)])
+def test_an_indicator_that_cannot_be_does_not_count(brand: str, status: str, place: int) -> None:
+    """An attempt is never told as full authentication, and nothing leaves that the acquirer's line cannot carry."""
+    indicators = ECI.get(brand, OTHERS)
+    for said in (*indicators, "\t\t", "é1", "<>"):
+        assert proof_of(finished(status, eci=said), brand).eci == indicators[place]
+
+
+@pytest.mark.parametrize("brand", ["visa", "mastercard"])
 @pytest.mark.parametrize("status", ["Y", "A", "N", "U", "R", "I"])
 def test_what_proves_nothing(brand: str, status: str) -> None:
     """Any other outcome, and one of the good ones without its value, is told as not authenticated, and no more."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+ADDRESS_LENGTH_MAX = 200  # 3-D Secure has 256 for an address below ours
 PREFIX = "TOLLHOUSE_"
 
 
@@ -75,6 +76,8 @@ def _web_address(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("expected an address such as https://pay.example.com")
+    if len(text) > ADDRESS_LENGTH_MAX:
+        raise ValueError(f"expected at most {ADDRESS_LENGTH_MAX} characters")
     return text.rstrip("/")
 
 

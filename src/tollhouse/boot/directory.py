@@ -119,6 +119,11 @@ class KnownDirectory:
             return False
         return self._clock.now() < known.state.refreshed_at + timedelta(seconds=FRESH_SECONDS)
 
+    @property
+    def knows_ranges(self) -> bool:
+        """Whether the directory server was ever asked for them."""
+        return self._known.state is not None
+
     def find_enrolment(self, pan: PAN) -> Enrolment | None:
         """Whether and how a card takes part, from the ranges in memory."""
         found = self._known.ranges.find(pan)

@@ -46,6 +46,7 @@ from tollhouse.threeds.writing import compose_erro, pack, unpack
 
 Rule = Callable[[PaymentSession], Change | None]
 COMPLETIONS = ("Y", "N", "U")
+RETURN_BYTES_MAX = 12 * 1024  # anybody with the link can send one, and it is kept
 TRY_AGAIN = "403"  # the protocol's word for a failure that passes
 
 
@@ -133,7 +134,8 @@ async def take_return(world: World, link: str, text: str) -> None:
     if not attempts:
         return
     try:
-        message: Mapping[str, Any] = read(unpack(text), expects={MessageType.CRES, MessageType.ERRO})
+        expected = {MessageType.CRES, MessageType.ERRO}
+        message: Mapping[str, Any] = read(unpack(text), expects=expected, bytes_max=RETURN_BYTES_MAX)
     except MessageRefused as refused:
         message = compose_erro(refused, component=Component.SERVER, version=attempts[-1].version)
         note = _note(payment.id, "out", message)
@@ -220,7 +222,8 @@ async def _ask(
         now=now,
     )
     change = authenticating.ask(session, authentication.id, now=now, ids=world.ids)
-    assert change is not None, "it was open in this very version"
+    if change is None:  # the payer is late; the timer will say so
+        return session
     try:
         asked = (await settle(world, replace(change, notes=(_asked_note(payment, inquiry),)))).session
     except Stale:
@@ -246,6 +249,8 @@ async def _exchange(
         if message["messageType"] == MessageType.ERRO:
             return None, (_note(payment.id, "in", message),)
         accept(message, {"threeDSServerTransID": authentication.id})
+        if message["messageVersion"] != authentication.version:
+            raise MessageRefused("203", "messageVersion", header(message))
     except (NotSent, NoAnswer) as silence:
         return None, (_silence_note(payment, authentication, str(silence)),)
     except MessageRefused as refused:

@@ -16,7 +16,7 @@ async def create_session(world: World, call: Call, offer: Offer, card: CardDetai
     Raises `CardHasExpired`, `KeyTaken`.
     """
     now = world.clock.now()
-    offer = await keep_card(world, call.project.name, offer, card, now=now)
+    offer = await keep_card(world, call.project, offer, card, now=now)
     session = decision.open_session(
         project=call.project.name,
         id=world.ids.new("ps"),

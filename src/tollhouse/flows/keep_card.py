@@ -6,20 +6,27 @@ from dataclasses import replace
 from datetime import datetime
 
 from tollhouse.card import CardDetails
+from tollhouse.merchant import Project
 from tollhouse.payment import PayingCard
 from tollhouse.ports import World
-from tollhouse.refusal import CardHasExpired
+from tollhouse.refusal import CardHasExpired, Unavailable
 from tollhouse.session import Offer
+from tollhouse.verdict import Policy
 
 
-async def keep_card(world: World, project: str, offer: Offer, card: CardDetails | None, *, now: datetime) -> Offer:
-    """The offer with the card in the vault. Raises `CardHasExpired` before anything is kept."""
+async def keep_card(world: World, project: Project, offer: Offer, card: CardDetails | None, *, now: datetime) -> Offer:
+    """The offer with the card in the vault. Raises `CardHasExpired` before anything is kept.
+
+    Where every payer is to be authenticated, and nobody knows yet which cards take part: `Unavailable`.
+    """
     if card is None:
         return offer
     if card.expiry.is_past(now):
         raise CardHasExpired
-    kept = await world.vault.keep(project, card)
-    sealed = None if card.cvv is None else await world.vault.seal_cvv(project, card.cvv)
+    if project.settings.threeds is Policy.ALWAYS and not world.directory.knows_ranges:
+        raise Unavailable("the card ranges of 3-D Secure are not known yet; retry soon")
+    kept = await world.vault.keep(project.name, card)
+    sealed = None if card.cvv is None else await world.vault.seal_cvv(project.name, card.cvv)
     paying = PayingCard(
         token=kept.token,
         bin=kept.bin,

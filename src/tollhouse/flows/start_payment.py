@@ -19,7 +19,7 @@ async def start_payment(world: World, call: Call, session_id: str, offer: Offer,
         raise SessionUnknown
     decision.require_startable(session)
     now = world.clock.now()
-    kept = await keep_card(world, call.project.name, offer, card, now=now)
+    kept = await keep_card(world, call.project, offer, card, now=now)
     exemption = await exempt(world, call.project, decision.merge_offer(session.offer, kept))
     try:
         return await decide(
@@ -38,7 +38,7 @@ async def start_payment(world: World, call: Call, session_id: str, offer: Offer,
 async def init_payment(world: World, call: Call, offer: Offer, card: CardDetails) -> Settled:
     """Create a session and start its payment in one commit. Raises `CardHasExpired`, `KeyTaken`."""
     now = world.clock.now()
-    kept = await keep_card(world, call.project.name, offer, card, now=now)
+    kept = await keep_card(world, call.project, offer, card, now=now)
     exemption = await exempt(world, call.project, kept)
     session = decision.open_session(
         project=call.project.name,

@@ -165,14 +165,19 @@ def _browser(browser: Browser) -> dict[str, Any]:
     }
     language = (LANGUAGE.match(browser.language) or ["en"])[0]
     return {
-        "browserAcceptHeader": browser.accept_header[:HEADER_LENGTH_MAX] or "*/*",
-        "browserUserAgent": browser.user_agent[:HEADER_LENGTH_MAX] or "unknown",
+        "browserAcceptHeader": _ascii(browser.accept_header)[:HEADER_LENGTH_MAX] or "*/*",
+        "browserUserAgent": _ascii(browser.user_agent)[:HEADER_LENGTH_MAX] or "unknown",
         "browserLanguage": language,
         "acceptLanguage": [language],
         "browserIP": browser.ip if Ip().fits(browser.ip) else None,
         "browserJavascriptEnabled": browser.has_script,
         **(seen if browser.has_script else {}),
     }
+
+
+def _ascii(text: str) -> str:
+    """What a browser says of itself is the payer's to choose, and must give nobody a reason to refuse the message."""
+    return text.encode("ascii", "replace").decode()
 
 
 def _whole(text: str) -> int:

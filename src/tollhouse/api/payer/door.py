@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from tollhouse.api.calls import Background, Receive, Scope
-from tollhouse.api.payer.pace import Pace
+from tollhouse.api.payer.pace import RETURNS_PER_MINUTE_MAX, Pace
 from tollhouse.api.payer.page import end_page, notice_page, payer_page, signal_page
 from tollhouse.api.payer.policy import JSON_HEADERS, in_header, notice_headers, page_headers, signal_headers
 from tollhouse.api.payer.state import state_of
@@ -56,6 +56,7 @@ class PayerDoor:
         self._background = background
         self._steps = steps
         self._pace = Pace(world.clock.monotonic)
+        self._returns = Pace(world.clock.monotonic, per_minute_max=RETURNS_PER_MINUTE_MAX)
 
     async def answer(self, scope: Scope, receive: Receive) -> Reply:
         """The answer of a request. Raises `Refusal`, `Disconnected`, `StoreUnreachable`."""
@@ -126,7 +127,8 @@ class PayerDoor:
     async def _take_return(self, visit: Visit, link: str, body: bytes, view: View) -> Reply:
         fields = read_form(body)
         brought = fields.get("cres") or fields.get("erro")  # a broken challenge comes back with an error message
-        if brought:
+        if brought and not self._returns.is_over(link):
+            self._returns.count(link)
             await self._steps.take_return(self._world, link, brought)
         return _onward(visit, link, view) if visit.is_in_window else _signal(visit, link)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 REQUESTS_PER_MINUTE_MAX = 300
+RETURNS_PER_MINUTE_MAX = 10  # that are kept: what browsers bring from the issuer
 WINDOW_SECONDS = 60
 
 
 class Pace:
     """Counts requests per link, minute by minute. Only links that exist are counted, so that it stays small."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, monotonic: Callable[[], float], *, per_minute_max: int = REQUESTS_PER_MINUTE_MAX) -> None:
         self._monotonic = monotonic
+        self._per_minute_max = per_minute_max
         self._minute = 0
         self._counts: dict[str, int] = {}
 
@@ -22,7 +24,7 @@ class Pace:
         if minute != self._minute:
             self._minute = minute
             self._counts.clear()
-        return self._counts.get(link, 0) >= REQUESTS_PER_MINUTE_MAX
+        return self._counts.get(link, 0) >= self._per_minute_max
 
     def count(self, link: str) -> None:
         """One more request to a link that exists."""
