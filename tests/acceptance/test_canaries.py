@@ -10,6 +10,7 @@ import pytest
 from tests.acceptance.canaries import CVV, STEMS, Canaries, files_of, rows_of
 from tests.acceptance.conftest import NewMerchant, NewSystem
 from tests.acceptance.merchant import Answer, Merchant, by_card, payment_of
+from tests.acceptance.payer import Payer, link_of
 from tests.acceptance.system import System, until
 from tollhouse.sandbox.cards import compose
 
@@ -48,7 +49,15 @@ def cards() -> dict[str, str]:
         "refused": compose(free="21"),
         "stray": compose(free="22"),
     }
-    return faults | others
+    # Frictionless, challenges that pass and fail, a silent directory server, and a payer who closes the tab.
+    authenticated = {
+        "3DS at once": compose(authentication=1, free="23"),
+        "3DS passed": compose(authentication=7, method=1, free="24"),
+        "3DS failed": compose(authentication=7, challenge=2, free="25"),
+        "3DS silent": compose(authentication=8, free="26"),
+        "3DS tab closed": compose(authentication=7, free="27"),
+    }
+    return faults | others | authenticated
 
 
 def details(number: str, **members: str) -> dict[str, Any]:
@@ -83,6 +92,25 @@ def run_everything(shop: Merchant, inn: Merchant, number: dict[str, str]) -> Non
         inn.finished(held)
     for session_id in begun:
         assert payment_of(shop.wait_until_final(session_id))["status"] in ("succeeded", "failed")
+
+
+def authenticate(shop: Merchant, number: dict[str, str]) -> list[str]:
+    """Payers who must act, to the end of what they do; everything that they were shown."""
+    shown: list[str] = []
+    for name in number:
+        if not name.startswith("3DS"):
+            continue
+        session_id = pay(shop, number[name])
+        link = link_of(shop.receiver.wait_for(session_id, "action_required")[-1].session)
+        payer = Payer(link)
+        shown.append(payer.open().text)
+        if name == "3DS tab closed":
+            shown.append(payer.challenge(payer.begin()).text)
+            continue
+        payer.go("1234")
+        shown += [payer.open().text, str(payer.state())]
+        assert payment_of(shop.wait_until_final(session_id))["status"] in ("succeeded", "failed")
+    return shown
 
 
 def misplace(shop: Merchant, number: str) -> None:
@@ -140,6 +168,7 @@ def flown(new_system: NewSystem, new_merchant: NewMerchant) -> tuple[System, Can
     recorders = [Recorder(merchant) for merchant in (shop, inn, replaying)]
     number = cards()
     run_everything(shop, inn, number)
+    shown = authenticate(shop, number)
     misplace(shop, number["stray"])
     refused = replaying.body(payment_details=details(number["refused"]))
     for _ in range(2):
@@ -154,8 +183,15 @@ def flown(new_system: NewSystem, new_merchant: NewMerchant) -> tuple[System, Can
         answers.append(answer.read().decode())
     sessions = [one["id"] for one in system.json("session", "list", "--limit", "3")]
     answers += [system.run("session", "show", session_id).stdout for session_id in sessions]
+    asked = [row[0] for row in system.rows("select distinct session_id from authentication")]
+    assert len(asked) == sum(name.startswith("3DS") for name in number)
+    for session_id in asked:
+        answers += [
+            system.run("session", "threeds", session_id).stdout,
+            system.run("session", "show", session_id).stdout,
+        ]
     answers += [system.run("event", "list", "--json").stdout, system.run("verify", "--json").stdout]
-    return system, Canaries(list(number.values())), [*answers, *webhooks]
+    return system, Canaries(list(number.values())), [*answers, *webhooks, *shown]
 
 
 def test_no_card_is_anywhere_in_the_clear(flown: tuple[System, Canaries, list[str]]) -> None:

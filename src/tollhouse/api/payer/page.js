@@ -191,7 +191,8 @@
     place.hidden = false;
     place.append(frame);
     const opened = frame;
-    opened.addEventListener("load", () => opened.focus(), { once: true });
+    // Whoever is in the frame already keeps the place: to focus it again would take the field that is being filled.
+    opened.addEventListener("load", () => document.activeElement === opened || opened.focus(), { once: true });
     post(state.challenge.url, "creq", state.challenge.requests[size], opened.name);
   }
 
