@@ -293,10 +293,11 @@ def test_without_script(town: System, travel: Any, number: str) -> None:
 
 
 def test_keyboard_alone(travel: Any) -> None:
-    """The focus goes into the issuer's page by itself; typing and Enter are enough."""
+    """The focus stands immediately before the issuer's page; Tab, typing and Enter are enough."""
     journey = travel()
-    expect(journey.page.get_by_test_id(FRAME)).to_be_focused()
     code = bank(journey.page).get_by_test_id("challenge-code")
+    expect(code).to_be_visible()
+    expect(journey.page.get_by_test_id("payer-status")).to_be_focused()
     journey.page.keyboard.press("Tab")
     expect(code).to_be_focused()
     journey.page.keyboard.type(RIGHT_CODE)

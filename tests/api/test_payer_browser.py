@@ -187,7 +187,7 @@ def test_from_the_link_to_the_shop(town: Town, page: Page) -> None:
     assert frame.evaluate("one => [one.clientWidth, one.clientHeight]") == [500, 600]
     assert frame.get_attribute("title") == ENGLISH.frame_title
     assert frame.get_attribute("sandbox") == "allow-scripts allow-forms allow-same-origin"
-    expect(frame).to_be_focused()
+    expect(page.get_by_test_id("payer-status")).to_be_focused()
     expect(page.get_by_test_id("payer-status")).to_have_text(ENGLISH.challenge)
     told, completion = scene.asked[0]
     assert (completion, told.has_script, told.ip, told.screen_width) == ("Y", True, "127.0.0.1", "1280")

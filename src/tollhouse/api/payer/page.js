@@ -190,10 +190,9 @@
     const place = at("challenge");
     place.hidden = false;
     place.append(frame);
-    const opened = frame;
-    // Whoever is in the frame already keeps the place: to focus it again would take the field that is being filled.
-    opened.addEventListener("load", () => document.activeElement === opened || opened.focus(), { once: true });
-    post(state.challenge.url, "creq", state.challenge.requests[size], opened.name);
+    // Beside the frame and not in it: a frame of another site that is given the focus loses keys in some browsers.
+    at("status").focus();
+    post(state.challenge.url, "creq", state.challenge.requests[size], frame.name);
   }
 
   function closeFrame() {
