@@ -97,7 +97,7 @@ def test_verify_proves_the_promises(system: System, shop: Merchant) -> None:
     shop.pay()
     found = system.json("verify", "--project", shop.project)
     assert found["ok"]
-    assert {one["promise"] for one in found["promises"]} == {"P1", "P2", "P3", "P4", "P5", "P8"}
+    assert {one["promise"] for one in found["promises"]} == {"P1", "P2", "P3", "P4", "P5", "P8", "3DS"}
     assert all(one["violations"] == [] for one in found["promises"])
     assert "P1" in system.run("verify", "--project", shop.project).stdout
 
