@@ -27,8 +27,10 @@ from bench.authentications import Payers, Server, authenticate_gently
 from bench.limit import steps_per_second
 from bench.machine import command_of, cpu_seconds, family, resident_mb
 from bench.merchant import Merchant
+from bench.widget import loaded_kb, open_forms, sizes
 from tollhouse.store.embedded import running_dsn
 
+FORMS = 15  # visits, each cold and warm
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 TOLLHOUSE = [sys.executable, "-m", "tollhouse.cli"]
 
@@ -176,14 +178,20 @@ async def measure(count: int, at_once: int, rate: int) -> dict[str, object]:
             payers = Payers.of(merchant, server, everything.home)
             if failed := await authenticate_gently(payers, rate, 10):
                 raise SystemExit(f"{failed} authenticated payments did not succeed")
+            say("payment forms in a browser …")
+            forms = await open_forms(merchant, f"http://127.0.0.1:{everything.port}", FORMS)
             say("the database's own limit …")
             limit = await steps_per_second(dsn)
+    files = sizes(say)
     cpu = {part: round((after[part] - before[part]) / count * 1000, 3) for part in after}
     return {
         "payments_per_second": round(count / seconds, 1),
         "cpu_ms_per_payment": {key: cpu[key] for key in ("gateway", "postgres", "sandbox")},
         "added_latency_ms": p50_and_p99(latencies),
         "authentication_ms": {what: p50_and_p99(took) for what, took in payers.took_ms.items()},
+        "form_usable_ms": forms,
+        "widget_files": files,
+        "widget_kb": loaded_kb(files),
         "rss_mb": round(memory),
         "pgbench_steps_per_second": round(limit),
         "changes_per_payment": changes,

@@ -68,11 +68,15 @@ class Merchant:
             payment.finished.set_result(status)
 
     async def call(self, method: str, body: bytes, signature: bytes | None = None) -> dict:
-        """One signed call on a kept connection; the session of the answer."""
+        """One signed call of a session's method; the session of the answer."""
+        return (await self.ask(f"session/{method}", body, signature))["session"]
+
+    async def ask(self, method: str, body: bytes, signature: bytes | None = None) -> dict:
+        """One signed call on a kept connection; the answer."""
         signature = signature or self.sign(body)
         reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(self.host, self.port)
         writer.write(
-            b"POST /api/v2/session/%s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+            b"POST /api/v2/%s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
             b"X-PARTNER-PROJECT: %s\r\nX-PARTNER-SIGN: %s\r\nContent-Length: %d\r\n\r\n%s"
             % (method.encode(), self.project.encode(), signature, len(body), body)
         )
@@ -82,7 +86,7 @@ class Merchant:
         self._idle.append((reader, writer))
         if answer["status"] != "ok":
             raise RuntimeError(f"{method}: {answer['error']}")
-        return answer["session"]
+        return answer
 
     def sign(self, body: bytes) -> bytes:
         """X-PARTNER-SIGN of a body."""

@@ -27,6 +27,7 @@ from tollhouse.operation import Limits, References
 from tollhouse.ports import ClaimedDelivery, Posted, World
 from tollhouse.session import PaymentSession
 from tollhouse.store.memory import MemoryBooks, MemoryStore
+from tollhouse.store.memory_tokens import MemoryTokens
 
 START = datetime(2026, 3, 2, 9, 15, tzinfo=UTC)
 PROJECT = Project(name="shop", webhook_url="http://127.0.0.1:9/hook")
@@ -82,6 +83,11 @@ class CountedIds:
         """A UUID, counted."""
         self._count += 1
         return f"00000000-0000-4000-8000-{self._count:012d}"
+
+    def token(self) -> str:
+        """64 hexadecimal digits, counted."""
+        self._count += 1
+        return f"{self._count:064x}"
 
 
 class CountedNaming:
@@ -289,6 +295,7 @@ def memory_world(**overrides: Any) -> MemoryWorld:
         "node": node,
         "books": books,
         "store": MemoryStore(books, node=node, clock=clock),
+        "tokens": MemoryTokens(),
         "vault": vault,
         "acquirers": ACQUIRERS,
         "link": link,

@@ -143,6 +143,16 @@ class CardDetails:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizedCard:
+    """A card that was turned into a token before."""
+
+    token: str
+
+
+GivenCard = CardDetails | TokenizedCard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeptCard:
     """What the rest of the house knows of a card in the vault."""
 

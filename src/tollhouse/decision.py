@@ -91,6 +91,19 @@ def require_startable(session: PaymentSession) -> None:
         raise StateForbids(f"session_id: {_standing(session)}; a payment can be started once")
 
 
+def require_whole(session: PaymentSession, given: Offer, *, now: datetime, is_card_coming: bool = False) -> Offer:
+    """All that a start has to go by. Refuses one that may not be, or that lacks something, before a card is touched."""
+    require_startable(session)
+    offer = merge_offer(_still_kept(session.offer, now), given)
+    if offer.card is None and not is_card_coming:
+        raise RequestInvalid("payment_details", "required here or at session/create (a card is kept for 24 hours)")
+    if offer.money is None:
+        raise RequestInvalid("amount_details", "required here or at session/create")
+    if offer.details.customer is None:
+        raise RequestInvalid("customer", "required here or at session/create")
+    return offer
+
+
 def start_payment(
     session: PaymentSession,
     given: Offer,
@@ -105,14 +118,8 @@ def start_payment(
     It is routed in the same breath, so the change ends in *await_confirm* (or *confirmed*, or *failed* without a
     route), while the caller is shown the moment before. Raises `StateForbids`, `RequestInvalid`, `CardHasExpired`.
     """
-    require_startable(session)
-    offer = merge_offer(_still_kept(session.offer, now), given)
-    if offer.card is None:
-        raise RequestInvalid("payment_details", "required here or at session/create (a card is kept for 24 hours)")
-    if offer.money is None:
-        raise RequestInvalid("amount_details", "required here or at session/create")
-    if offer.details.customer is None:
-        raise RequestInvalid("customer", "required here or at session/create")
+    offer = require_whole(session, given, now=now)
+    assert offer.card is not None and offer.money is not None, "the offer is whole"
     if offer.card.expiry.is_past(now):
         raise CardHasExpired
     settings = project.settings
@@ -135,6 +142,7 @@ def start_payment(
             threeds=settings.threeds,
             exemption=exemption,
             names_session_on_return=settings.return_params,
+            merchant_name=project.display_name,
             sealed_cvv=offer.sealed_cvv,
         )
     )

@@ -30,6 +30,9 @@ class Ids(Protocol):
     def uuid(self) -> str:
         """A random UUID, as 3-D Secure wants its ids."""
 
+    def token(self) -> str:
+        """256 random bits as 64 hexadecimal digits, as the wire wants its tokens."""
+
 
 class Draft:
     """Collects one change to one session. Pure: ids come in, nothing goes out but the `Change`."""

@@ -13,6 +13,12 @@ from tollhouse.verdict import Policy
 PROJECT_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 PUBLIC_KEYS_MAX = 5
 WEBHOOK_URL_LENGTH_MAX = 2048
+DISPLAY_NAME_LENGTH_MAX = 40  # what 3-D Secure has for a merchant's name
+ORIGINS_MAX = 20
+ANYBODY = "*"
+
+_LOOPBACK = ("localhost", "127.0.0.1")
+_ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)(:[0-9]{1,5})?")
 
 
 class IdempotencyMode(StrEnum):
@@ -55,6 +61,8 @@ class Settings:
     webhook_version: int | None = None
     webhook_retry_window: int = 30 * 60
     webhook_order: WebhookOrder = WebhookOrder.SESSION
+    widget_origins: tuple[str, ...] = ()
+    display_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +84,19 @@ class Project:
     public_keys: tuple[PublicKey, ...] = ()
     webhook_url: str | None = None
 
+    @property
+    def display_name(self) -> str:
+        """What payers are shown."""
+        return self.settings.display_name or self.name
+
+    @property
+    def form_origins(self) -> tuple[str, ...]:
+        """Who may frame the payment form; a test project that names nobody lets anybody, a live one nobody."""
+        named = self.settings.widget_origins
+        if self.is_live:
+            return tuple(origin for origin in named if origin != ANYBODY)
+        return named or (ANYBODY,)
+
 
 class SettingInvalid(ValueError):
     """A setting or its value is not one of those of wire-api section 16."""
@@ -85,7 +106,6 @@ _LATER = {
     "sync_payments": "off",
     "redirect_passthrough": "off",
     "card_id": "off",
-    "widget_origins": "*",
     "signature": "body",
 }
 _DURATIONS = {"hold_period": (3600, 30 * 86400), "webhook_retry_window": (60, 30 * 86400)}
@@ -117,6 +137,12 @@ def parse_setting(name: str, text: str) -> dict[str, object]:
         if text not in values:
             raise SettingInvalid(f"{name}={text}: {' or '.join(values)} expected")
         return {name: choices[name](text)}
+    if name == "widget_origins":
+        return {name: _parse_origins(text)}
+    if name == "display_name":
+        if len(text) > DISPLAY_NAME_LENGTH_MAX or not text.isprintable():
+            raise SettingInvalid(f"{name}: at most {DISPLAY_NAME_LENGTH_MAX} printable characters expected")
+        return {name: text.strip()}
     if name == "threeds_exemptions":
         return {name: _parse_exemptions(text)}
     if name == "webhook_version":
@@ -138,8 +164,24 @@ def parse_setting(name: str, text: str) -> dict[str, object]:
     raise SettingInvalid(f"{name}: no such setting; there are {', '.join(known)}")
 
 
+def _parse_origins(text: str) -> tuple[str, ...]:
+    if text in (ANYBODY, "none", ""):
+        return (ANYBODY,) if text == ANYBODY else ()
+    origins = tuple(origin.strip().lower().removesuffix("/") for origin in text.split(","))
+    for origin in origins:
+        match = _ORIGIN.fullmatch(origin)
+        if match is None or (match["scheme"] == "http" and match["host"] not in _LOOPBACK):
+            raise SettingInvalid(
+                f"widget_origins={origin[:100]}: * or a list of origins such as https://shop.example expected;"
+                " http only for localhost and 127.0.0.1"
+            )
+    if len(origins) > ORIGINS_MAX:
+        raise SettingInvalid(f"widget_origins: at most {ORIGINS_MAX} origins expected")
+    return tuple(dict.fromkeys(origins))
+
+
 def _parse_exemptions(text: str) -> tuple[Exemption, ...]:
-    names = [] if text == "none" else text.split(",")
+    names = [] if text == "none" else [name.strip() for name in text.split(",")]
     known = [exemption.value for exemption in Exemption]
     if any(name not in known for name in names) or len(set(names)) < len(names):
         raise SettingInvalid(f"threeds_exemptions={text}: none, or a list such as low_value,tra of {', '.join(known)}")

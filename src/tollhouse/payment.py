@@ -155,6 +155,7 @@ class Payment:
     is_two_stage: bool = False
     shows_fees: bool = False
     names_session_on_return: bool = True
+    merchant_name: str | None = None  # what the payer and their issuer are shown
     hold_seconds: int = 0
     hold_expiry: HoldExpiry = HoldExpiry.RELEASE
     threeds: Policy = Policy.AUTO

@@ -17,6 +17,7 @@ from tollhouse.event import Event
 from tollhouse.exemption import LowValueUse
 from tollhouse.idempotency import UsedKey
 from tollhouse.operation import Limits, References
+from tollhouse.public_token import CardToken, PublicToken
 from tollhouse.session import PaymentSession
 from tollhouse.threeds.translate import Inquiry
 from tollhouse.webhook import Attempt, Delivery
@@ -90,6 +91,19 @@ class Store(Protocol):
     async def finish_delivery(self, delivery: Delivery, attempt: Attempt) -> None: ...
     def note(self, project: str, session_id: str, note: Note, at: datetime) -> None:
         """Keep a note with the next group; losing it in a crash loses no fact about money."""
+
+
+class Tokens(Protocol):
+    """Public tokens and the tokens of cards. Everything is durable on return; all raise `StoreUnreachable`."""
+
+    async def keep_public(self, token: PublicToken) -> None: ...
+    async def find_public(self, id: str) -> PublicToken | None: ...
+    async def exchange(self, id: str, card: CardToken) -> bool:
+        """Use a public token up for a card's; False when it was used up already, and nothing is kept."""
+
+    async def find_card(self, project: str, token: str) -> CardToken | None: ...
+    async def take_card(self, project: str, token: str, now: datetime) -> CardToken | None:
+        """The card's token as it was, marked as used; its security code goes to whoever takes it first."""
 
 
 class Vault(Protocol):
@@ -169,6 +183,7 @@ class World:
 
     node: str
     store: Store
+    tokens: Tokens
     vault: Vault
     acquirers: Mapping[str, Acquirer]
     links: Mapping[str, Link]

@@ -1,11 +1,11 @@
 """Every "no" of the gateway: one class a reason, its stable code, and its default message in the docstring.
 
     Refusal
-    ├── access      ProjectUnknown SignatureWrong NotPermitted TooManyRequests
+    ├── access      ProjectUnknown SignatureWrong PublicTokenInvalid NotPermitted TooManyRequests
     ├── form        MethodUnknown MethodNotAllowed RequestTooLarge MediaTypeUnsupported RequestInvalid
     │               PANWrong CardHasExpired
     ├── repetition  KeyUsed KeyUsedDifferently KeyInFlight
-    ├── state       SessionUnknown StateForbids RefundExceedsCaptured CaptureExceedsHold
+    ├── state       SessionUnknown TokenUnknown StateForbids RefundExceedsCaptured CaptureExceedsHold
     └── ourselves   InternalFailure Unavailable
 
 A bank's "no" is not here: that is an `Outcome`. HTTP statuses are not here either: `api/problems.py` has them.
@@ -34,6 +34,12 @@ class SignatureWrong(Refusal):
     """X-PARTNER-SIGN is missing or does not fit the body and the project's public keys."""
 
     code = "authentication_error"
+
+
+class PublicTokenInvalid(Refusal):
+    """X-PUBLIC-TOKEN: unknown, expired, used, or without the right to this."""
+
+    code = "public_token_invalid"
 
 
 class NotPermitted(Refusal):
@@ -120,6 +126,12 @@ class SessionUnknown(Refusal):
     """session_id: no such session."""
 
     code = "session_not_found"
+
+
+class TokenUnknown(Refusal):
+    """token: no such token of this project, or its time is over."""
+
+    code = "token_not_found"
 
 
 class StateForbids(Refusal):

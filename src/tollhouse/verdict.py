@@ -30,12 +30,12 @@ class Verdict(StrEnum):
 class Ending(StrEnum):
     """How an authentication may end, the protocol's outcomes and two of our own."""
 
-    AUTHENTICATED = "Y"
-    ATTEMPTED = "A"
-    NOT_AUTHENTICATED = "N"
-    UNAVAILABLE = "U"
-    REJECTED = "R"
-    INFORMED = "I"
+    AUTHENTICATED = TransStatus.AUTHENTICATED
+    ATTEMPTED = TransStatus.ATTEMPTED
+    NOT_AUTHENTICATED = TransStatus.NOT_AUTHENTICATED
+    UNAVAILABLE = TransStatus.UNAVAILABLE
+    REJECTED = TransStatus.REJECTED
+    INFORMED = TransStatus.INFORMED
     NO_ANSWER = "no_answer"  # the directory server was silent, or broke the protocol
     NOT_ENROLLED = "not_enrolled"  # the card takes no part: nobody could be asked
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from axe_playwright_python.base import AXE_SCRIPT
@@ -23,6 +23,12 @@ KNOWN_WARNING = "can escape its sandboxing"
 FRAME = "payer-challenge"
 SHOP_PAGE = b"<!doctype html><html lang=en><title>Shop</title><link rel=icon href=data:,><h1>Thank you</h1></html>"
 AXE_OPTIONS = {"iframes": False, "resultTypes": ["violations"]}
+
+
+class HasUrl(Protocol):
+    """A site of a merchant."""
+
+    url: str
 
 
 class Shop:
@@ -70,7 +76,7 @@ def chromium(*arguments: str) -> Iterator[Browser]:
 class Windows:
     """The windows of a test. Whatever one complains of, asks elsewhere or stores is a problem."""
 
-    def __init__(self, browser: Browser, system: System, shop: Shop) -> None:
+    def __init__(self, browser: Browser, system: System, shop: HasUrl) -> None:
         self._browser = browser
         self._allowed = {_origin(url) for url in (system.url, system.books_url, shop.url)}
         self._allowed |= {origin.replace("127.0.0.1", "localhost") for origin in self._allowed}
@@ -99,7 +105,7 @@ class Windows:
             if context.cookies():
                 self.problems.append(f"cookies: {context.cookies()}")
             context.close()
-        assert self.problems == []
+        assert not self.problems, self.problems
 
     def _complain(self, text: str) -> None:
         if KNOWN_WARNING not in text:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,14 +33,21 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
     return report
 
 
-@pytest.fixture(scope="session")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A running system for tests that neither kill nor fill it."""
-    running = System(tmp_path_factory.mktemp("system"), **SHARED_LIMITS)
+@contextmanager
+def running_system(folder: Path, **settings: object) -> Iterator[System]:
+    """A system that runs until the block ends."""
+    running = System(folder, **settings)
     try:
         yield running.start()
     finally:
         running.destroy()
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A running system for tests that neither kill nor fill it."""
+    with running_system(tmp_path_factory.mktemp("system"), **SHARED_LIMITS) as running:
+        yield running
 
 
 @pytest.fixture
@@ -56,9 +65,10 @@ def new_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewSystem]:
 
 
 @pytest.fixture
-def own(new_system: NewSystem) -> System:
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A running system of the test's own."""
-    return new_system().start()
+    with running_system(tmp_path_factory.mktemp("own"), **SHORT_LIMITS) as running:
+        yield running
 
 
 @pytest.fixture

@@ -147,7 +147,9 @@ class Merchant:
             **({} if key is None else {"X-PARTNER-IDEMPOTENCY-KEY": key}),
             **(headers or {}),
         }
-        return self.send(f"/api/v{version}/session/{method}", raw, every)
+        # Methods of sessions go by their last word, others by their whole name.
+        path = method if method in ("token", "token/info") else f"session/{method}"
+        return self.send(f"/api/v{version}/{path}", raw, every)
 
     def body(self, number: str = CARD, minor: int = 2590, currency: str = "eur", **members: Any) -> dict[str, Any]:
         """What `init/payment` wants."""
@@ -164,6 +166,12 @@ class Merchant:
         session_id = self.init(number, minor, version=version, **members)
         self.receiver.wait_for(session_id, "ready_to_confirm")
         return session_id
+
+    def open_form(self, minor: int = 2590, *, members: dict[str, Any] | None = None, **widget: Any) -> tuple[str, str]:
+        """A created session and a public token for its form; widget members as in `acquiring_widget`."""
+        created = self.call("create", {"amount_details": euros(minor), **(members or {})}).session
+        asked = {"acquiring_widget": {"session_id": created["id"], **widget}}
+        return str(created["id"]), str(self.call("token", asked).content["public_token"])
 
     def confirm(self, session_id: str) -> Answer:
         """The merchant's yes."""

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.acceptance import books
-from tests.acceptance.conftest import SHORT_LIMITS
+from tests.acceptance.conftest import SHORT_LIMITS, running_system
 from tests.acceptance.merchant import Merchant
 from tests.acceptance.payer import RIGHT_CODE, Payer, Sight, all_at_once, end_of, messages_of, proofs_of, send_payer
 from tests.acceptance.system import System, until
@@ -27,11 +27,8 @@ SECONDS_MAX = 120.0
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A system that is hurt again and again."""
-    running = System(tmp_path_factory.mktemp("own"), **SHORT_LIMITS)
-    try:
-        yield running.start()
-    finally:
-        running.destroy()
+    with running_system(tmp_path_factory.mktemp("own"), **SHORT_LIMITS) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +142,7 @@ def test_sandbox_dies_in_mid_challenge(own: System, shop: Merchant) -> None:
         return False
 
     until(forgotten, "the issuer answers again")
+    assert "sandbox.challenge_forgotten" in own.log()
     payer.begin_anew()
     payer.go(RIGHT_CODE)
     assert ends(shop, session_id) == [PAID]

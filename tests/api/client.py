@@ -7,6 +7,7 @@ await shop.carry_on()                              # what was started beside the
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from tests.worlds import PROJECT, TWO_STAGE, MemoryWorld, memory_world
 from tollhouse.api.access import AccessProject
 from tollhouse.api.app import build_app
+from tollhouse.api.widget.assets import Assets
+from tollhouse.api.widget.stream import Beat
+from tollhouse.api.widget.watch import Watch
 from tollhouse.api.wire import JsonWire
 from tollhouse.merchant import CaptureMode, Project, Settings
 from tollhouse.session import PaymentSession
@@ -87,10 +91,20 @@ class FakeProjects:
 class Shop:
     """One merchant, with a world of its own behind the API."""
 
-    def __init__(self, key: RSAPrivateKey, *, world: MemoryWorld | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        key: RSAPrivateKey,
+        *,
+        world: MemoryWorld | None = None,
+        assets: Assets | None = None,
+        beat: Beat | None = None,
+        **settings: Any,
+    ) -> None:
         self.key = key
         self.world = world or memory_world(wire=JsonWire())
         self.projects = FakeProjects()
+        self.watch = Watch()
+        self.stopping = asyncio.Event()
         self.ready: bool | Exception = True
         self.work: list[Coroutine[Any, Any, None]] = []
         self._request_count = 0
@@ -104,7 +118,11 @@ class Shop:
             is_ready=self._is_ready,
             webhook_key=self._webhook_key,
             version="0.1.0",
+            assets=assets or Assets({}, None, self.world.log),
+            watch=self.watch,
+            stopping=self.stopping,
             request_ids=self._request_id,
+            beat=beat,
         )
 
     def admit(self, project: Project, *keys: RSAPrivateKey) -> None:

@@ -1,4 +1,4 @@
-"""A merchant's key for the run, and a merchant with a world of its own for each test."""
+"""A merchant's key for the run; for each test a merchant with a world of its own, and a payer with a payment."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.api.client import Shop
+from tests.api.payer_site import Scene, Site
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +42,21 @@ def open_shop(merchant_key: rsa.RSAPrivateKey) -> Iterator[Callable[..., Shop]]:
 def shop(open_shop: Callable[..., Shop]) -> Shop:
     """A merchant and their world."""
     return open_shop()
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """A payment whose payer has just come."""
+    return Scene()
+
+
+@pytest.fixture
+def site(scene: Scene) -> Site:
+    """The gateway in front of it."""
+    return Site(scene)
+
+
+@pytest.fixture
+def base(scene: Scene) -> str:
+    """The page's path."""
+    return f"/3ds/{scene.link}"

@@ -131,6 +131,14 @@ async def test_who_hangs_up_gets_no_answer(shop: Shop) -> None:
     assert shop.world.log.lines == []
 
 
+async def test_a_refused_call_is_one_line_of_the_log(shop: Shop) -> None:
+    """Its code and the project it says it is of; a name that can be none is left out."""
+    for headers in ({"X-PARTNER-SIGN": "x"}, {"X-PARTNER-PROJECT": "a b"}):
+        assert (await shop.call("session/create", {}, headers=headers)).status == 401
+    refused = [(fields["code"], fields.get("project")) for _, _, fields in shop.world.log.lines]
+    assert refused == [("authentication_error", "shop"), ("identification_error", None)]
+
+
 async def test_a_project_has_a_rate(shop: Shop) -> None:
     """Two seconds' worth at once, then the rate; others are not touched; 429 says when to come back."""
     shop.set(rate_limit=5)

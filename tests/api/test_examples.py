@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.api.client import Shop
-from tollhouse.api.openapi import document
+from tollhouse.api.openapi import OWN_ANSWER_SHAPES, document
 from tollhouse.api.sessions import LATER_METHODS, METHODS
-from tollhouse.api.wire import JsonWire, examples
+from tollhouse.api.wire import JsonWire, answers, examples
 from tollhouse.card import Expiry
 from tollhouse.event import Event, EventType
 from tollhouse.money import Money
@@ -223,14 +223,25 @@ async def test_examples_of_the_reference_are_true(shop: Shop, method: str) -> No
     project = "inn" if method == "session/capture" else "shop"
     if "session_id" in request:
         request["session_id"] = await _session_for(shop, method, project)
+    if method == "token":
+        request = _widget_of(await _session_for(shop, method, project))
+    if method == "token/info":
+        session_id = await _session_for(shop, method, project)
+        token = (await shop.call("token", _widget_of(session_id))).json["public_token"]
+        request["public_token"] = {"token": token}
     answered = await shop.call(method, request, project=project)
     assert answered.status == 200, answered.body
-    assert _unfit(examples.answer(method, 2), {"$ref": "#/components/schemas/AnswerV2"}) == []
-    assert _unfit(answered.json, {"$ref": "#/components/schemas/AnswerV2"}) == []
+    shape = OWN_ANSWER_SHAPES.get(method, answers.AnswerV2).__name__
+    assert _unfit(examples.answer(method, 2), {"$ref": f"#/components/schemas/{shape}"}) == []
+    assert _unfit(answered.json, {"$ref": f"#/components/schemas/{shape}"}) == []
+
+
+def _widget_of(session_id: str) -> dict[str, Any]:
+    return {"acquiring_widget": {**examples.REQUESTS["token"]["acquiring_widget"], "session_id": session_id}}
 
 
 async def _session_for(shop: Shop, method: str, project: str) -> str:
-    if method == "session/start/payment":
+    if method in ("session/start/payment", "token", "token/info"):
         return str((await shop.call("session/create", examples.REQUESTS["session/create"])).session["id"])
     if method in ("session/confirm", "session/cancel"):
         return await shop.prepared()

@@ -17,7 +17,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect, sync_playwright
 
-from tests.api.test_payer import Scene, Site
+from tests.api.payer_site import Scene, Site
 from tests.worlds import START
 from tollhouse.api.app import App
 from tollhouse.api.payer.texts import ENGLISH, RUSSIAN

@@ -7,30 +7,11 @@ from html import unescape
 
 import pytest
 
-from tests.api.test_payer import FORM, HOSTILE, ISSUER, JSON, Scene, Site, embedded, post_form, request
+from tests.api.payer_site import FORM, HOSTILE, ISSUER, JSON, Scene, Site, embedded, post_form, request
 from tollhouse.api.payer.pace import REQUESTS_PER_MINUTE_MAX, RETURNS_PER_MINUTE_MAX
 from tollhouse.api.payer.page import payer_page
 from tollhouse.api.payer.texts import ENGLISH, RUSSIAN
 from tollhouse.flows.authenticate import Showing
-
-
-@pytest.fixture
-def scene() -> Scene:
-    """A payment whose payer has just come."""
-    return Scene()
-
-
-@pytest.fixture
-def site(scene: Scene) -> Site:
-    """The gateway in front of it."""
-    return Site(scene)
-
-
-@pytest.fixture
-def base(scene: Scene) -> str:
-    """The page's path."""
-    return f"/3ds/{scene.link}"
-
 
 # --- limits -----------------------------------------------------------------------------------------------------------
 

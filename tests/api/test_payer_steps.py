@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from tests.api.client import Shop
-from tests.api.test_payer import (
+from tests.api.payer_site import (
     FORM,
     ISSUER,
     JSON,
@@ -29,25 +29,6 @@ from tests.worlds import START
 from tollhouse.flows.authenticate import Showing
 from tollhouse.payment import Phase
 from tollhouse.threeds.translate import WINDOW_SIZES, Browser
-
-
-@pytest.fixture
-def scene() -> Scene:
-    """A payment whose payer has just come."""
-    return Scene()
-
-
-@pytest.fixture
-def site(scene: Scene) -> Site:
-    """The gateway in front of it."""
-    return Site(scene)
-
-
-@pytest.fixture
-def base(scene: Scene) -> str:
-    """The page's path."""
-    return f"/3ds/{scene.link}"
-
 
 # --- the script -------------------------------------------------------------------------------------------------------
 

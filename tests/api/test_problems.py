@@ -48,11 +48,13 @@ def test_codes_have_the_statuses_of_the_specification() -> None:
     assert found == {
         ("identification_error", 401),
         ("authentication_error", 401),
+        ("public_token_invalid", 401),
         ("authorization_error", 403),
         ("invalid_request", 400),
         ("method_not_found", 404),
         ("method_not_allowed", 405),
         ("session_not_found", 404),
+        ("token_not_found", 404),
         ("session_wrong_state", 409),
         ("idempotency_key_already_exists", 400),
         ("idempotency_key_already_exists", 409),

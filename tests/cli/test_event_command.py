@@ -39,10 +39,19 @@ def test_list_is_newest_first_and_can_be_narrowed(kept: Console) -> None:
     assert ids(kept) == [2, 1]
     assert ids(kept, "--state", "delivered") == [1]
     assert ids(kept, "--state", "waiting", "--session", "ps_001", "--project", "shop") == [2]
-    assert ids(kept, "--session", "ps_002") == []
     assert ids(kept, "--limit", "1") == [2]
     assert "delivered, 2 attempts" in kept.run("event", "list")
+    assert "no events" in kept.run("event", "list", "--state", "silent")
+
+
+def test_events_of_what_does_not_exist(kept: Console) -> None:
+    """An unknown project or session is another thing than one without events."""
+    assert "there is no project 'other'" in kept.failure("event", "list", "--project", "other")
+    assert "there is no session 'ps_002'" in kept.failure("event", "list", "--session", "ps_002", "--json")
+    kept.create("other")
     assert "no events" in kept.run("event", "list", "--project", "other")
+    elsewhere = ["--session", "ps_001", "--project", "other"]
+    assert "there is no session 'ps_001' in project other" in kept.failure("event", "list", *elsewhere)
 
 
 def test_show_has_body_and_attempts(kept: Console) -> None:

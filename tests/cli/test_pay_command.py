@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -210,6 +212,45 @@ def test_a_person_is_waited_for(system: System) -> None:
         printed = waiting.stdout.read()
     assert "← ARes 2.3.1  Y authenticated, ECI 05" in printed
     assert (waiting.returncode, "✓ succeeded: 25.90 EUR taken" in printed) == (0, True)
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_ctrl_c_names_the_session(system: System, more: tuple[str, ...]) -> None:
+    """Who stops waiting for a payer is told which session goes on, and the exit code is that of Ctrl-C."""
+    words = [sys.executable, "-m", "tollhouse.cli", "pay", "--card", FRICTIONLESS, *more]
+    both = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(words, text=True, env=system.environment, **both) as waiting:  # type: ignore[call-overload]
+        source = waiting.stderr if more else waiting.stdout
+        next(line for line in source if "/3ds/" in line)
+        waiting.send_signal(signal.SIGINT)
+        printed, problems = waiting.communicate()
+    assert waiting.returncode == 130
+    assert "Traceback" not in problems
+    newest = system.json("session", "list", "--limit", "1")[0]["id"]
+    if more:
+        told = json.loads(printed)
+        assert (told["session_id"], told["result"]["outcome"], told["result"]["ok"]) == (newest, "interrupted", False)
+    else:
+        assert f"✗ interrupted: session {newest} was left as in_progress and goes on by itself" in printed
+
+
+def test_a_step_up_for_people(system: System) -> None:
+    """The first charge, declined softly, is told before the payer is asked; every line is in order of time."""
+    card = compose(authentication=1, fault=8)
+    words = ("--card", card, "--threeds", "auto", "--answer", "1234", "--amount", "5")
+    system.run("pay", "--project", "stepping", "--cancel")
+    system.run("project", "set", "stepping", "threeds_exemptions=low_value")
+    told = pay(system, "--project", "stepping", *words)
+    assert [one["response_code"] for one in told["soft_declines"]] == ["1A"]
+    assert told["warnings"] == []
+    printed = system.run("pay", "--project", "stepping", *words).stdout
+    steps = ("session/confirm", "← acquirer: sale 5.00 EUR softly declined (1A)", "webhook action_required", "→ AReq")
+    places = [printed.find(step) for step in steps]
+    assert -1 not in places, printed
+    assert places == sorted(places), printed
+    times = [float(found) for found in re.findall(r"^ *([0-9]+\.[0-9]{3}) s  ", printed, re.MULTILINE)]
+    assert len(times) > 10
+    assert times == sorted(times), printed
 
 
 async def open_and_leave(link: str) -> None:

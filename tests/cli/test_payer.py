@@ -222,7 +222,11 @@ async def test_a_page_that_is_not_there_is_unreachable() -> None:
 async def test_a_person_is_invited(opener: Any, is_opened: bool) -> None:
     """The link is told, with whether a browser shows it already; then an hour is given."""
     invited: list[tuple[str, bool]] = []
-    person = Person(invite=lambda link, opens: invited.append((link, opens)), open_page=opener)
+
+    async def invite(link: str, opens: bool) -> None:
+        invited.append((link, opens))
+
+    person = Person(invite=invite, open_page=opener)
     await person.act("http://127.0.0.1/3ds/x")
     assert invited == [("http://127.0.0.1/3ds/x", is_opened)]
     assert person.seconds_max > 3600

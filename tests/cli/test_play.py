@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -18,7 +20,8 @@ from tollhouse import signing
 from tollhouse.card import parse_pan
 from tollhouse.cli.conversation import CallRefused, Conversation, WebhookCame
 from tollhouse.cli.identity import Merchant
-from tollhouse.cli.play import PayerStuck, Plan, judge, play
+from tollhouse.cli.play import PayerStuck, Plan, judge, play, play_until_stopped
+from tollhouse.cli.threeds import Exchanged
 from tollhouse.merchant import Project
 from tollhouse.money import Money
 from tollhouse.net.merchant import Arrived, Unreachable, calling
@@ -196,15 +199,53 @@ async def test_a_payer_who_cannot_go_on_ends_the_play(
     assert said in result.description
 
 
-async def test_what_came_before_a_webhook_is_told_before_it() -> None:
-    """Others may tell what they know before each webhook is told."""
-    told: list[str] = []
-
-    async def catch_up() -> None:
-        told.append("caught up")
-
+async def test_everything_is_told_in_order_of_time() -> None:
+    """A call is told under the time it began; what is learned late has its place, too, as long as nobody was told."""
+    told: list[Any] = []
     async with talking(acting()) as talk:
-        talk.catch_up = catch_up
-        talk.tell = lambda happened: told.append(type(happened).__name__)
+        talk.tell = lambda happened: told.append((happened.at_seconds, type(happened).__name__))
         await play(PLAN, talk, FakePayer(talk))
-    assert told == ["CallMade", "caught up", "WebhookCame", "caught up", "WebhookCame", "CallMade"]
+        an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+        talk.hear([Exchanged(at=an_hour_ago, payment_id="pm_1", is_out=True, members={"messageType": "AReq"})])
+        assert told == []
+        talk.in_order.tell_all()
+    assert told == sorted(told, key=lambda one: one[0])
+    names = [name for _, name in told]
+    assert (names[0], names[-1]) == ("MessagePassed", "CallMade")
+    assert sorted(names[1:-1]) == ["CallMade", "WebhookCame", "WebhookCame"]
+
+
+class AbsentPayer:
+    """Never comes back."""
+
+    seconds_max = 60.0
+
+    def __init__(self) -> None:
+        self.is_asked = asyncio.Event()
+
+    async def act(self, link: str) -> None:
+        """Wait for ever."""
+        self.is_asked.set()
+        await asyncio.Event().wait()
+
+
+async def test_a_play_that_is_interrupted_names_the_session() -> None:
+    """Whoever cancels the play, as Ctrl-C does, gets a result that says which session goes on."""
+    async with talking(acting()) as talk:
+        payer = AbsentPayer()
+        playing = asyncio.create_task(play_until_stopped(PLAN, talk, payer))
+        await payer.is_asked.wait()
+        playing.cancel()
+        result = await playing
+    assert (result.is_expected, result.outcome) == (False, "interrupted")
+    assert result.description == "session ps_1 was left as in_progress and goes on by itself"
+
+
+async def test_a_play_that_is_interrupted_before_there_is_a_session() -> None:
+    """Then it says where to look for one."""
+    async with talking(acting()) as talk:
+        playing = asyncio.create_task(play_until_stopped(PLAN, talk, AbsentPayer()))
+        await asyncio.sleep(0)
+        playing.cancel()
+        result = await playing
+    assert "`tollhouse session list --project shop`" in result.description

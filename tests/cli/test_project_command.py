@@ -26,7 +26,7 @@ HOOK = "http://127.0.0.1:9/hook"
 WIRE_SETTINGS = (
     "webhook_url rate_limit idempotency auto_confirm sync_payments show_fees capture_mode hold_period hold_expiry"
     " partial_refunds return_params redirect_passthrough card_id webhook_version webhook_retry_window webhook_order"
-    " threeds threeds_exemptions widget_origins signature live"
+    " threeds threeds_exemptions widget_origins display_name signature live"
 )
 
 

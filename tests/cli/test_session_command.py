@@ -25,7 +25,9 @@ def test_list_is_newest_first_and_can_be_narrowed(kept: Console) -> None:
     assert [one["id"] for one in kept.json("session", "list", "--limit", "1")] == ["ps_004"]
     assert [one["id"] for one in kept.json("session", "list", "--status", "accepted")] == ["ps_001"]
     assert [one["id"] for one in kept.json("session", "list", "--project", "shop", "--status", "created")] == ["ps_004"]
+    kept.create("other")
     assert kept.json("session", "list", "--project", "other") == []
+    assert "no sessions" in kept.run("session", "list", "--project", "other")
 
 
 def test_list_shows_what_each_is_about(kept: Console) -> None:
@@ -33,7 +35,12 @@ def test_list_shows_what_each_is_about(kept: Console) -> None:
     lines = kept.run("session", "list").splitlines()
     assert all("25.90 EUR" in line and "visa *4242" in line for line in lines), lines
     assert "insufficient_funds" in lines[2]
-    assert "no sessions" in kept.run("session", "list", "--project", "other")
+
+
+def test_sessions_of_an_unknown_project(kept: Console) -> None:
+    """A project that does not exist is another thing than one without sessions."""
+    assert "there is no project 'other'" in kept.failure("session", "list", "--project", "other")
+    assert "there is no project 'other'" in kept.failure("session", "list", "--project", "other", "--json")
 
 
 def test_show_draws_and_prints_the_same_life(kept: Console) -> None:

@@ -23,7 +23,7 @@ def refused(home: Path, *words: object, **variables: object) -> str:
     return ended.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("name", ["port", "sandbox_port", "acquirer_port"])
+@pytest.mark.parametrize("name", ["port", "shop_port", "sandbox_port", "acquirer_port"])
 def test_taken_port(name: str, tmp_path: Path) -> None:
     """A taken port is named with its setting and a free one, before anything is made."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

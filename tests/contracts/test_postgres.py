@@ -45,15 +45,18 @@ async def test_address_decides_at_the_commit(pool: asyncpg.Pool, postgres_store:
     assert [tuple(row) for row in found] == [("quiet", "silent"), ("shop", "waiting")]
 
 
-async def test_node_is_told_of_its_events(database: str, postgres_shelf: PostgresShelf) -> None:
-    """The node that commits an event is told once it is durable; a change that is refused or has none tells nothing."""
-    told: list[tuple[str, str]] = []
-    store = await PostgresStore.open(database, node="n1", announced=lambda *name: told.append(name))
+async def test_node_is_told_of_its_changes(database: str, postgres_shelf: PostgresShelf) -> None:
+    """The node that commits a change is told once it is durable; one that is refused tells nothing."""
+    told: list[tuple[str, bool]] = []
+    store = await PostgresStore.open(
+        database, node="n1", changed=lambda change: told.append((change.session.id, bool(change.events)))
+    )
     changes = (started(1), opened(2), opened(3), started(2))
     found = await asyncio.gather(*(store.commit(change) for change in changes), return_exceptions=True)
     await store.close()
     assert [type(one) for one in found] == [type(None)] * 3 + [Stale]
-    assert told == [("shop", started(1).session.id)]
+    ids = [change.session.id for change in changes]
+    assert sorted(told) == sorted([(ids[0], True), (ids[1], False), (ids[2], False)])
 
 
 # --- connections ------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import asyncpg
 import pytest
 
-from tests.contracts.shelf import SHOP, known
+from tests.contracts.shelf import INN, SHOP, known
 from tests.lives import acting, authenticated, captured, keep, paid, refunded, reversed_late, told, waiting
 from tests.servers import execute, fetch, run_apart, with_database
 from tollhouse.store.postgres import open_pool
@@ -27,6 +27,8 @@ def changed(table: str, what: str, where: str = "true") -> str:
 
 ATTEMPT = "('shop', (select id from event limit 1), 1, now(), 200, null, '', 1)"
 KEY = "('shop', 'key', 'pem', now(), null)"
+TOKEN = f"('shop', '{'0' * 64}', null, true, '{{}}', now(), null)"
+CARD_TOKEN = "('shop', 'tc_1', '{}', null, now(), null)"
 RANGE = "('visa', '4000120000000000', '4000129999999999', '{2.2.0}', null, '{}')"
 STATE = "('visa', null, now())"
 OPEN = "state = 'challenged'"
@@ -92,6 +94,14 @@ REFUSED = {
     "event_type_check": changed("event", "type = 'confirm_information'"),
     "event_state_check": changed("event", "state = 'lost'"),
     "delivery_attempt_pkey": f"insert into delivery_attempt values {ATTEMPT}, {ATTEMPT}",
+    # Public tokens and the tokens of cards: of a known project, each once, and for something.
+    "public_token_pkey": f"insert into public_token values {TOKEN}, {TOKEN}",
+    "public_token_by_id": f"insert into public_token values {TOKEN}, {TOKEN.replace('shop', 'inn')}",
+    "public_token_id_check": f"insert into public_token values {TOKEN.replace('00', '0')}",
+    "public_token_project_fkey": f"insert into public_token values {TOKEN.replace('shop', 'nobody')}",
+    "opens_something": f"insert into public_token values {TOKEN.replace('true', 'false')}",
+    "card_token_pkey": f"insert into card_token values {CARD_TOKEN}, {CARD_TOKEN}",
+    "card_token_project_fkey": f"insert into card_token values {CARD_TOKEN.replace('shop', 'nobody')}",
     # Card ranges: each once for its directory server.
     "card_range_pkey": f"insert into card_range values {RANGE}, {RANGE}",
     "card_range_state_pkey": f"insert into card_range_state values {STATE}, {STATE}",
@@ -105,6 +115,7 @@ REFUSED = {
 async def _write(dsn: str) -> None:
     pool = await open_pool(dsn)
     await insert_project(pool, known(SHOP))
+    await insert_project(pool, known(INN))
     await pool.close()
     stories = (paid(1), refunded(2), captured(3), reversed_late(4), waiting(5), told(6).create(), acting(7))
     stories = (*stories, authenticated(8))

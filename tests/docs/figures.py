@@ -25,7 +25,7 @@ def load_results() -> dict[str, Any]:
 def render(results: dict[str, Any]) -> str:
     """The figures as Markdown."""
     cpu, latency = results["cpu_ms_per_payment"], results["added_latency_ms"]
-    threeds = results["authentication_ms"]
+    threeds, form = results["authentication_ms"], results["form_usable_ms"]
     lines = [
         ("complete payments a second", "payments_per_second", results["payments_per_second"]),
         ("CPU of the gateway for one payment, ms", "cpu_ms_per_payment.gateway", cpu["gateway"]),
@@ -36,6 +36,9 @@ def render(results: dict[str, Any]) -> str:
         ("3-D Secure, request and answer, ours, 99 of 100, ms", "authentication_ms.request.p99",
          threeds["request"]["p99"]),
         ("3-D Secure, result message, 99 of 100, ms", "authentication_ms.result.p99", threeds["result"]["p99"]),
+        ("payment form, script tag to usable form, first visit, ms", "form_usable_ms.cold", form["cold"]),
+        ("payment form, the same on a later visit, ms", "form_usable_ms.warm", form["warm"]),
+        ("payment form, all that a browser loads, gzip, KB", "widget_kb", results["widget_kb"]),
         ("memory of everything together, MB", "rss_mb", results["rss_mb"]),
         ("one committed change a time in this database, a second", "pgbench_steps_per_second",
          results["pgbench_steps_per_second"]),

@@ -70,6 +70,11 @@ class Counted:
         self.count += 1
         return f"00000000-0000-4000-8000-{self.count:012d}"
 
+    def token(self) -> str:
+        """64 hexadecimal digits, counted."""
+        self.count += 1
+        return f"{self.count:064x}"
+
 
 @dataclass
 class Story:

@@ -25,6 +25,7 @@ from tollhouse.routing import route
 from tollhouse.verdict import Policy
 
 NAMED_EXEMPTIONS = (Exemption.LOW_VALUE, Exemption.TRA, Exemption.CORPORATE, Exemption.MERCHANT_INITIATED)
+NAMED_ORIGINS = ("https://shop.example:8443", "http://localhost:5173")
 READ = [
     ("rate_limit", "0", 0),
     ("rate_limit", "1000000", 1_000_000),
@@ -40,6 +41,7 @@ READ = [
     ("threeds_exemptions", "none", ()),
     ("threeds_exemptions", "low_value", (Exemption.LOW_VALUE,)),
     ("threeds_exemptions", "corporate,tra", (Exemption.CORPORATE, Exemption.TRA)),
+    ("threeds_exemptions", "low_value, tra", (Exemption.LOW_VALUE, Exemption.TRA)),
     ("threeds_exemptions", "low_value,tra,corporate,merchant_initiated", NAMED_EXEMPTIONS),
     ("partial_refunds", "off", False),
     ("return_params", "off", False),
@@ -47,12 +49,21 @@ READ = [
     ("webhook_version", "v2", 2),
     ("webhook_retry_window", "90s", 90),
     ("webhook_order", "strict", WebhookOrder.STRICT),
+    ("widget_origins", "*", ("*",)),
+    ("widget_origins", "none", ()),
+    ("widget_origins", "", ()),
+    ("widget_origins", "https://shop.example", ("https://shop.example",)),
+    ("widget_origins", "https://Shop.example:8443/, http://localhost:5173", NAMED_ORIGINS),
+    ("widget_origins", "http://127.0.0.1,http://127.0.0.1/", ("http://127.0.0.1",)),
+    ("display_name", "Kai & Co", "Kai & Co"),
+    ("display_name", " Kai ", "Kai"),
+    ("display_name", "", ""),
+    ("display_name", "Ж" * 40, "Ж" * 40),
 ]
 LATER = {
     "sync_payments": "off",
     "redirect_passthrough": "off",
     "card_id": "off",
-    "widget_origins": "*",
     "signature": "body",
 }
 
@@ -70,6 +81,7 @@ def test_every_setting_is_read() -> None:
     assert (Settings().rate_limit, Settings().hold_period, Settings().webhook_retry_window) == (1000, 342_000, 1800)
     assert (Settings().partial_refunds, Settings().return_params, Settings().auto_confirm) == (True, True, False)
     assert (Settings().threeds, Settings().threeds_exemptions) == (Policy.AUTO, ())
+    assert (Settings().widget_origins, Settings().display_name) == ((), "")
 
 
 @pytest.mark.parametrize(("name", "text"), LATER.items())
@@ -101,10 +113,25 @@ def test_setting_of_a_later_feature(name: str, text: str) -> None:
         ("threeds_exemptions", "low_value,low_value"),
         ("threeds_exemptions", "low_value,"),
         ("threeds_exemptions", "none,tra"),
-        ("threeds_exemptions", "low_value, tra"),
+        ("threeds_exemptions", "low_value; tra"),
         ("webhook_version", "v3"),
         ("webhook_retry_window", "59"),
         ("webhook_order", "none "),
+        ("widget_origins", "shop.example"),
+        ("widget_origins", "http://shop.example"),
+        ("widget_origins", "http://localhost.example"),
+        ("widget_origins", "https://shop.example/pay"),
+        ("widget_origins", "https://shop.example;script-src *"),
+        ("widget_origins", "https://kai:secret@shop.example"),
+        ("widget_origins", "https://*.shop.example"),
+        ("widget_origins", "https://shop.example,"),
+        ("widget_origins", "https://shop.example,*"),
+        ("widget_origins", "https://shop.\nexample"),
+        ("widget_origins", "javascript:alert(1)"),
+        ("widget_origins", ",".join(f"https://shop{number}.example" for number in range(21))),
+        ("display_name", "a" * 41),
+        ("display_name", "two\nlines"),
+        ("display_name", "turned\u202earound"),
         ("no_such", "1"),
     ],
 )
@@ -170,3 +197,26 @@ def test_project_name(text: str, is_name: bool) -> None:
 def test_route(is_live: bool, acquirer: str | None) -> None:
     """Test projects pay at the sandbox; live ones never do."""
     assert route(Project(name="shop", is_live=is_live)) == acquirer
+
+
+@pytest.mark.parametrize(
+    ("is_live", "named", "origins"),
+    [
+        (False, (), ("*",)),
+        (False, ("*",), ("*",)),
+        (False, ("https://shop.example",), ("https://shop.example",)),
+        (True, (), ()),
+        (True, ("*",), ()),
+        (True, ("https://shop.example",), ("https://shop.example",)),
+    ],
+)
+def test_who_may_frame_the_form(is_live: bool, named: tuple[str, ...], origins: tuple[str, ...]) -> None:
+    """A test project that names nobody lets anybody, a live one nobody, and never everybody."""
+    project = Project(name="shop", is_live=is_live, settings=Settings(widget_origins=named))
+    assert project.form_origins == origins
+
+
+def test_display_name() -> None:
+    """What payers are shown is the project's name, until it has another."""
+    assert Project(name="shop").display_name == "shop"
+    assert Project(name="shop", settings=Settings(display_name="Kai & Co")).display_name == "Kai & Co"

@@ -10,6 +10,7 @@ from tollhouse.refusal import KeyUsed, Refusal, RequestInvalid
 CODES = {
     "ProjectUnknown": "identification_error",
     "SignatureWrong": "authentication_error",
+    "PublicTokenInvalid": "public_token_invalid",
     "NotPermitted": "authorization_error",
     "TooManyRequests": "too_many_requests",
     "MethodUnknown": "method_not_found",
@@ -23,6 +24,7 @@ CODES = {
     "KeyUsedDifferently": "idempotency_key_already_exists",
     "KeyInFlight": "idempotency_key_already_exists",
     "SessionUnknown": "session_not_found",
+    "TokenUnknown": "token_not_found",
     "StateForbids": "session_wrong_state",
     "RefundExceedsCaptured": "refund_amount_too_large",
     "CaptureExceedsHold": "capture_amount_too_large",

@@ -32,6 +32,14 @@ def test_builds_what_was_asked_for() -> None:
     )
 
 
+def test_a_challenge_alone_is_a_card_that_is_challenged() -> None:
+    """--challenge implies --authentication challenge; after a soft decline others are challenged too."""
+    assert run("--challenge", "out-of-band").strip() == compose(authentication=7, challenge=5)
+    assert run("--challenge", "page").strip() == compose(authentication=7)
+    stepped_up = ["--authentication", "frictionless", "--fault", "8", "--challenge", "2"]
+    assert run(*stepped_up).strip() == compose(authentication=1, fault=8, challenge=2)
+
+
 def test_json_holds_number_and_behaviour() -> None:
     """With --json a program reads the number and what it does."""
     printed = json.loads(run("--fault", "3", "--json"))
@@ -64,6 +72,8 @@ def test_explains_a_number_without_repeating_it() -> None:
         (["--fault", "12"], "fault 12: 0 to 9 expected"),
         (["--answer", "1A"], "two digits expected"),
         (["--method", "3"], "method 3: 0 to 2 expected"),
+        (["--challenge", "1", "--authentication", "none"], "with --authentication none there never is one"),
+        (["--challenge", "fails", "--authentication", "3"], "with --authentication not-authenticated there never"),
         (["4242424242424241"], "right check digit"),
         (["4242"], "12 to 19 digits"),
         (["4242424242424242", "--fault", "1"], "exclude each other"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from tests.sandbox.threeds import SHORT, VERSIONS, WAIT_SECONDS, Browser, Server, open_threeds
 from tollhouse.sandbox.cards import Challenge, compose
@@ -287,7 +288,7 @@ async def test_creq_refused(server: Server, browser: Browser) -> None:
     """A CReq with an unknown id, another version or a wrong field is refused: back to the shop, or on a page."""
     answer = await server.ask(card(), "2.3.1")
     page = await browser.open(answer, acsTransID="7c1b1a5e-0d1c-4a6b-9b1d-000000000001")
-    assert (page.status, page.testids) == (400, {"challenge-refused"})
+    assert (page.status, page.testids) == (400, {"challenge-forgotten", "challenge-refused"})
     assert page.shown("challenge-refused").startswith("301 ")
     page = await browser.open(answer, threeDSServerTransID="7c1b1a5e-0d1c-4a6b-9b1d-000000000001")
     erro = page.taken_back("erro")
@@ -303,6 +304,26 @@ async def test_creq_refused(server: Server, browser: Browser) -> None:
         server.base + "/acs/challenge", data={"creq": "e30"}, headers={"Accept": "application/json"}
     ) as said:
         assert (await said.json())["errorComponent"] == "A"
+
+
+async def test_a_restarted_issuer_says_so(tmp_path: Path) -> None:
+    """What it was asked before is forgotten: its page says what happened and what helps, its log has a line each."""
+    async with open_threeds(tmp_path) as server:
+        answer = await server.ask(card())
+        page = await Browser(server).open(answer)
+        act = page.action
+    async with open_threeds(tmp_path) as server:
+        answer["acsURL"] = f"{server.base}/acs/challenge"
+        with capture_logs() as lines:
+            pages = [await Browser(server).open(answer), await Browser(server).post(act, act="submit", code="1234")]
+        for page in pages:
+            assert page.status == 400
+            assert "restarted" in page.shown("challenge-forgotten")
+            assert "Try again" in page.shown("challenge-forgotten")
+        said = await server.get(f"/ds/messages?threeDSServerTransID={answer['threeDSServerTransID']}")
+    logged = [(line["event"], line["log_level"], line["acs_id"]) for line in lines]
+    assert logged == [("sandbox.challenge_forgotten", "warning", answer["acsTransID"])] * 2
+    assert [one["message"].get("errorCode") for one in said["messages"]] == [None, "301"]
 
 
 async def test_results_that_nobody_asked_for(server: Server, browser: Browser) -> None:

@@ -1,6 +1,6 @@
 """A node's doors: what HTTP does around a flow, without HTTP: keys, refusals, going on afterwards.
 
-One is for merchants, one for payers' browsers, one for the directory server.
+One is for merchants, one for payers' browsers and one for their forms, one for the directory server.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.simulation import moments
-from tollhouse.card import CardDetails
+from tests.simulation import moments, shown
+from tests.simulation.truth import Violation
+from tollhouse.card import CardDetails, GivenCard, TokenizedCard
 from tollhouse.change import KeyClaim, Note
 from tollhouse.flows.authenticate import ask, hear_results, look, take_return, try_again
 from tollhouse.flows.cancel import cancel
@@ -17,13 +18,18 @@ from tollhouse.flows.capture import capture
 from tollhouse.flows.confirm import confirm
 from tollhouse.flows.create_session import create_session
 from tollhouse.flows.drive import drive
+from tollhouse.flows.form import find_token, pay
+from tollhouse.flows.form import look as look_at_form
+from tollhouse.flows.issue_token import issue_token
 from tollhouse.flows.refund import refund
 from tollhouse.flows.settle import Call, Settled
 from tollhouse.flows.start_payment import init_payment, start_payment
+from tollhouse.flows.tokenize_card import tokenize_card
 from tollhouse.idempotency import UsedKey, answer_again
 from tollhouse.merchant import IdempotencyMode, Project
 from tollhouse.money import Money
 from tollhouse.ports import KeyTaken, StoreUnreachable, World
+from tollhouse.public_token import FormOptions
 from tollhouse.refusal import KeyUsed, Refusal, SessionUnknown, Unavailable
 from tollhouse.session import Offer, PaymentSession
 from tollhouse.threeds.translate import Browser
@@ -46,7 +52,7 @@ class Wish:
     session_id: str = ""
     key: str | None = None
     offer: Offer = field(default_factory=Offer)
-    card: CardDetails | None = None
+    card: GivenCard | None = None
     money: Money | None = None
     metadata: object = None
     body_hash: bytes = b""
@@ -167,10 +173,75 @@ async def serve_payer(node: Node, step: str, link: str, brought: str, reply: Box
                 view = await try_again(ports, link)
             case _:
                 view = await look(ports, link)
+                if view is not None:
+                    shown.at_view(node.simulation, link, view)
     except StoreUnreachable:
         reply.put(BUSY)
         return
     reply.put(view or NO_PAGE)
+    await _go_on(node, session)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """What a browser is told instead."""
+
+    code: str
+
+
+async def serve_token(node: Node, project: Project, session_id: str | None, options: FormOptions, reply: Box) -> None:
+    """Answer a merchant with the text of a public token, or with a refusal: for a form, or to turn a card into one."""
+    may_tokenize = session_id is None
+    try:
+        text = await issue_token(node.ports, project, session_id=session_id, options=options, may_tokenize=may_tokenize)
+    except StoreUnreachable:
+        reply.put(BUSY)
+    except Refusal as refusal:
+        reply.put(Refused(code=refusal.code))
+    else:
+        reply.put(text)
+
+
+async def serve_tokenizing(node: Node, text: str, card: CardDetails, reply: Box) -> None:
+    """Answer a browser with the token of its card, or with a refusal."""
+    ports = node.ports
+    try:
+        token = await find_token(ports, text)
+        made = await tokenize_card(ports, node.simulation.books.projects[token.project], token, card)
+    except StoreUnreachable:
+        reply.put(BUSY)
+    except Refusal as refusal:
+        reply.put(Refused(code=refusal.code))
+    else:
+        reply.put(TokenizedCard(token=made.token))
+
+
+async def serve_form(node: Node, step: str, text: str, card: CardDetails, reply: Box) -> None:
+    """Answer a form with how its payment stands, with a refusal or with `BUSY`."""
+    ports, simulation = node.ports, node.simulation
+    issued = simulation.tokens.issued(text)
+    was_over = issued.is_over(node.clock.now())
+    session: PaymentSession | None = None
+    try:
+        token = await find_token(ports, text)
+        if was_over and issued.is_over(node.clock.now()):  # a clock may have been put back meanwhile
+            raise Violation("P12", "a form is opened by a token whose day is over", issued.session_id)
+        if step == "pay":
+            project = simulation.books.projects[token.project]
+            session, progress = await pay(ports, project, token, card, recurrent=False, request_id="rq")
+        else:
+            _, progress = await look_at_form(ports, token)
+    except StoreUnreachable:
+        reply.put(BUSY)
+        return
+    except Refusal as refusal:
+        reply.put(Refused(code=refusal.code))
+        return
+    shown.at_progress(simulation, issued, progress)
+    if session is not None:
+        simulation.tally["payments by form"] += 1
+        moments.at_answer(simulation, Settled(answer=session, session=session, is_written=True))
+    reply.put(progress)
     await _go_on(node, session)
 
 

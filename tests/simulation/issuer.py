@@ -159,6 +159,7 @@ class Issuer:
         self.strict: set[str] = set()  # cards that are declined softly unless their payer is authenticated
         self.cases: dict[str, list[Case]] = {}  # by the gateway's id
         self.asked: Counter[str] = Counter()  # requests that left, by the payer's link
+        self.asked_since: dict[str, float] = {}  # when it was committed that it is asked
         self.told: dict[tuple[str, str], tuple[float, Word]] = {}  # when a node asked, and what it was answered
         self.broken_off: set[str] = set()  # told by an error message, server to server
         self.pending = 0

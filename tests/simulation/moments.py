@@ -59,6 +59,8 @@ def at_commit(simulation: Simulation, node: str, before: PaymentSession | None, 
     payments = {payment.id: payment for payment in before.payments} if before else {}
     operations = {operation.id: operation for operation in before.operations} if before else {}
     _sessions_stay(before, after)
+    if len(after.payments) > 1:
+        raise Violation("P1", f"{len(after.payments)} payments of one session", after.id)
     for payment in after.payments:
         earlier = payments.get(payment.id)
         if payment is not earlier:

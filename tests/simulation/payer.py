@@ -65,7 +65,7 @@ class Tab:
                     completion = "U" if view.method_url is None else random.choice("YN")
                     await Pause(0 if view.method_url is None else random.uniform(0, 10))
                     await self._call("ask", completion)
-                case Showing.WAIT:
+                case Showing.WAIT | Showing.FINISH:
                     await Pause(3)
                 case Showing.CHALLENGE:
                     await self._go_through(view)

@@ -152,6 +152,8 @@ def at_authentication(
     if before is not None and before.is_final and (before.state, before.result) != (after.state, after.result):
         raise Violation("3DS", f"an authentication {before.state} became {after.state} again", session.id)
     issuer = simulation.issuer
+    if after.state is State.ASKED and (before is None or before.state is not State.ASKED):
+        issuer.asked_since[after.id] = simulation.scheduler.now
     if after.state in CHALLENGES:
         simulation.challenged.add(after.id)
     if after.state is State.FINISHED and (before is None or not before.is_final):
@@ -167,11 +169,12 @@ def at_authentication(
 
 
 def _silence_was_silence(simulation: Simulation, node: str, session: PaymentSession, after: Authentication) -> None:
-    """What a process was answered in time, it does not take for silence."""
+    """What a process was answered in time, it does not take for silence; one that slept before it asked may."""
     issuer = simulation.issuer
     left_at, word = issuer.told.get((node, after.id), (0.0, None))
     results = [one for one in issuer.heard_of(after.id) if one is not word]
-    if word is None or results or after.id in issuer.broken_off:
+    slept_over = left_at - issuer.asked_since[after.id] > SILENCE_SECONDS
+    if word is None or results or after.id in issuer.broken_off or slept_over:
         return
     if simulation.scheduler.now - left_at < SILENCE_SECONDS:
         raise Violation("3DS", f"the issuer said {word.status} and it is taken for silence", session.id)

@@ -27,7 +27,7 @@ CHUNK = 25
 SECONDS_MAX = 45 * 86400
 STORM_SECONDS_MAX = 8 * 86400
 TRACE_LINES_MAX = 150
-SHOWN = ("authentications", "challenges", "challenges passed", "step-ups", "payers too late")
+SHOWN = ("authentications", "challenges", "challenges passed", "step-ups", "payers too late", "payments by form")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.simulation.forgers import FORGERS
 from tests.simulation.impostors import IMPOSTORS
 from tests.simulation.saboteur import Entry, Saboteur, Words, words
 from tests.simulation.weather import Weather
@@ -301,4 +302,5 @@ SABOTEURS = (
         "",
     ),
     *IMPOSTORS,
+    *FORGERS,
 )

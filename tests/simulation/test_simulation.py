@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.impostors import EARLY_RESULTS, LATE_RESULTS, SOFT_DECLINES, TRYING
-from tests.simulation.run import live, open_world, simulate
+from tests.simulation.run import SHOWN, live, open_world, simulate
 from tests.simulation.saboteur import Saboteur
 from tests.simulation.saboteurs import (
     ALMOST_TOO_LATE,
@@ -35,16 +35,16 @@ ROOT = Path(__file__).parents[2]
 
 # Flaws that the simulation found in the house itself, as the saboteur that brings each back, and a seed that shows it.
 REGRESSIONS: dict[str, int] = {
-    "unknown to the acquirer, by the time of the hearing": 2,
-    "unknown to the acquirer, asked before the last moment of sending": 11,
-    "late approval after a release ignored": 28,
-    "hold released twice in the ledger": 22,
+    "unknown to the acquirer, by the time of the hearing": 14,
+    "unknown to the acquirer, asked before the last moment of sending": 4,
+    "late approval after a release ignored": 96,
+    "hold released twice in the ledger": 72,
     "security code kept after a lost race": 4,
-    "security code kept by a sleeper": 25,
-    "silence concluded while another process waits": 47,
+    "security code kept by a sleeper": 32,
+    "silence concluded while another process waits": 44,
     "lease dropped while an answer is awaited": 13,
-    "challenge evaded by beginning anew": 25,
-    "result before the answer believed": 1,
+    "challenge evaded by beginning anew": 14,
+    "result before the answer believed": 2,
 }
 
 
@@ -89,8 +89,8 @@ def test_saboteurs_leave_no_trace() -> None:
     """After a saboteur has left, the same world is sound again."""
     saboteur = SABOTEURS[0]
     with saboteur.at_work():
-        assert simulate(3, saboteur.weather).problem is not None
-    assert simulate(3, saboteur.weather).problem is None
+        assert simulate(1, saboteur.weather).problem is not None
+    assert simulate(1, saboteur.weather).problem is None
 
 
 def test_every_promise_has_a_saboteur() -> None:
@@ -167,7 +167,7 @@ def test_command_reports_worlds() -> None:
         check=True,
     )
     *_, happened, kept = done.stdout.splitlines()
-    for what in ("authentications", "challenges", "challenges passed", "step-ups", "payers too late"):
+    for what in SHOWN:
         assert re.search(rf"\b[1-9]\d* {what}\b", happened), what
     assert kept.startswith("50 worlds kept every promise in ")
 

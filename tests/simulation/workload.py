@@ -8,15 +8,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.simulation.door import Reply, Wish, serve
+from tests.simulation.door import BUSY, Refused, Reply, Wish, serve, serve_token, serve_tokenizing
 from tests.simulation.scheduler import Box, Pause
+from tests.simulation.shown import FAILURE, SUCCESS
 from tests.simulation.truth import Violation
+from tests.simulation.windows import Window
 from tests.simulation.world import Simulation
-from tollhouse.card import CVV, CardDetails, Expiry, luhn_digit, parse_pan
+from tollhouse.card import CVV, CardDetails, Expiry, GivenCard, TokenizedCard, luhn_digit, parse_pan
 from tollhouse.exemption import Exemption
 from tollhouse.merchant import CaptureMode, IdempotencyMode, Project, Settings, WebhookOrder
 from tollhouse.money import Money
 from tollhouse.payment import Details, HoldExpiry, Payment, Phase
+from tollhouse.public_token import FormOptions
 from tollhouse.session import Offer, PaymentSession, Status
 from tollhouse.verdict import Policy
 
@@ -64,17 +67,22 @@ class Merchant:
 
     def __post_init__(self) -> None:
         random = self.simulation.random
-        digits = f"{random.choice(('400012', '520012'))}{self.number:09d}"
+        self.cards = 0
+        self.card = self._new_card(f"{self.number:09d}")
+        minor = random.randrange(2, 5000) if random.random() < 0.9 else random.randrange(5000, 40_000)
+        self.money = Money(minor, random.choice(("eur", "usd")))
+        self.offer = Offer(money=self.money, details=self._details())
+
+    def _new_card(self, number: str) -> CardDetails:
+        random = self.simulation.random
+        digits = random.choice(("400012", "520012")) + number
         pan = digits + luhn_digit(digits)
         self.simulation.issuer.issue(pan)
-        self.card = CardDetails(
+        return CardDetails(
             pan=parse_pan(pan),
             expiry=Expiry(2031, 8),
             cvv=CVV("417") if random.random() < 0.8 else None,
         )
-        minor = random.randrange(2, 5000) if random.random() < 0.9 else random.randrange(5000, 40_000)
-        self.money = Money(minor, random.choice(("eur", "usd")))
-        self.offer = Offer(money=self.money, details=self._details())
 
     def _details(self) -> Details:
         """What the merchant sends along; some payers are companies, some offers do not stand for long."""
@@ -111,13 +119,23 @@ class Merchant:
 
     async def _begin(self) -> str | None:
         random = self.simulation.random
+        if random.random() < 0.25:
+            return await self._begin_by_form()
+        card: GivenCard = self.card
+        if random.random() < 0.15:
+            made = await self._tokenize()
+            if made is None:
+                return None
+            if random.random() < 0.3:
+                self._beside(self._steal, made)
+            card = made
         if random.random() < 0.6:
-            init = self._wish("init/payment", key=f"init-{self.number}", offer=self.offer, card=self.card)
+            init = self._wish("init/payment", key=f"init-{self.number}", offer=self.offer, card=card)
             if random.random() < 0.1:
                 return (await self._ask_once(replace(init, key=None))).session_id or None
             return await self._same(init, times=random.choice((1, 1, 2)))
         at_start = random.random() < 0.5
-        kept, given = (None, self.card) if at_start else (self.card, None)
+        kept, given = (None, card) if at_start else (card, None)
         create = self._wish("create", key=f"create-{self.number}", offer=self.offer, card=kept)
         session_id = await self._same(create, times=random.choice((1, 1, 2)))
         if session_id is None or random.random() < 0.1:
@@ -126,9 +144,86 @@ class Merchant:
             self._beside(self._ask, self._wish("cancel", session_id))
         start = self._wish("start/payment", session_id, key=f"start-{self.number}", card=given)
         if random.random() < 0.3:  # and once more as another call: one of them must lose
-            self._beside(self._ask, replace(start, key=f"start-again-{self.number}", card=self.card))
+            self._beside(self._ask, replace(start, key=f"start-again-{self.number}", card=card))
         reply = await self._ask(start)
         return session_id if reply.code in ("ok", "session_wrong_state") else None
+
+    async def _begin_by_form(self) -> str | None:
+        """The payer starts it, in one window or in many; sometimes the merchant does, by open parameters."""
+        random = self.simulation.random
+        create = self._wish("create", key=f"create-{self.number}", offer=self.offer)
+        session_id = await self._same(create, times=1)
+        if session_id is None:
+            return None
+        tokens = [await self._token(session_id, self._form_options()) for _ in range(random.choice((1, 1, 2)))]
+        texts = [text for text in tokens if text is not None]
+        for _ in range(random.choice((1, 1, 2, 3)) if texts else 0):
+            card = self.card if random.random() < 0.7 else self._another_card()
+            self._beside(Window(self.simulation, random.choice(texts), card).live)
+        if random.random() < 0.2:
+            await Pause(random.uniform(0, 30))
+            start = self._wish("start/payment", session_id, key=f"start-{self.number}", card=self._another_card())
+            self._beside(self._ask, start)
+        return session_id
+
+    def _form_options(self) -> FormOptions:
+        random = self.simulation.random
+        return FormOptions(
+            success_return_url=SUCCESS if random.random() < 0.5 else None,
+            failure_return_url=FAILURE if random.random() < 0.5 else None,
+            succeeds_on_hold=random.random() < 0.3,
+        )
+
+    async def _token(self, session_id: str | None, options: FormOptions) -> str | None:
+        """A public token; None when the session was started meanwhile, or nobody answers."""
+        for _ in range(CALLS_MAX):
+            node, box = self.simulation.any_node(), Box(self.simulation.scheduler)
+            node.start("serve token", serve_token, node, self.project, session_id, options, box)
+            answer = await box.take(within_seconds=PATIENCE_SECONDS if node.house.is_alive else 0.1)
+            if isinstance(answer, Refused):
+                return None
+            if answer not in (None, BUSY):
+                return str(answer)
+            await Pause(self.simulation.random.uniform(0.05, 3))
+        return None
+
+    async def _tokenize(self) -> TokenizedCard | None:
+        """The card as its token, for which a browser may ask twice at once; None when the other got it."""
+        random = self.simulation.random
+        text = await self._token(None, FormOptions())
+        if text is None:
+            return None
+        if random.random() < 0.3:
+            self._beside(self._exchange, text)
+        made = await self._exchange(text)
+        if made is not None:
+            await Pause(random.choice((0, 60, 2990, 3010, 40_000)))
+        return made
+
+    async def _exchange(self, text: str) -> TokenizedCard | None:
+        for _ in range(CALLS_MAX):
+            node, box = self.simulation.any_node(), Box(self.simulation.scheduler)
+            node.start("tokenize", serve_tokenizing, node, text, self.card, box)
+            answer = await box.take(within_seconds=PATIENCE_SECONDS if node.house.is_alive else 0.1)
+            if isinstance(answer, TokenizedCard):
+                return answer
+            if isinstance(answer, Refused):
+                return None
+            await Pause(self.simulation.random.uniform(0.05, 3))
+        return None
+
+    async def _steal(self, token: TokenizedCard) -> None:
+        """Another project would pay with the card's token."""
+        stranger = self.simulation.random.choice([other for other in self.others if other.name != self.project.name])
+        wish = self._wish("init/payment", key=f"steal-{self.number}", offer=self.offer, card=token)
+        reply = await self._ask(replace(wish, project=stranger))
+        if reply.code != "token_not_found" and reply.is_done:
+            raise Violation("P12", f"{stranger.name} pays with a card token of {self.project.name}: {reply.code}")
+
+    def _another_card(self) -> CardDetails:
+        """Another card of the same payer."""
+        self.cards += 1
+        return self._new_card(f"{self.cards:03d}{self.number:06d}")
 
     async def _same(self, wish: Wish, *, times: int) -> str | None:
         """The same call several times at once: the answers name one session."""
@@ -228,7 +323,7 @@ class Merchant:
         *,
         key: str | None = None,
         offer: Offer = Offer(),  # noqa: B008 - a frozen value
-        card: CardDetails | None = None,
+        card: GivenCard | None = None,
     ) -> Wish:
         return Wish(project=self.project, name=name, session_id=session_id, key=key, offer=offer, card=card)
 

@@ -16,6 +16,7 @@ from tests.simulation.network import Link, Network
 from tests.simulation.payer import Payers
 from tests.simulation.receivers import Herald, Receivers
 from tests.simulation.scheduler import Box, House, Pause, Scheduler, Task
+from tests.simulation.tokens import Tokens
 from tests.simulation.weather import Weather
 from tests.worlds import START, CountedIds, CountedNaming, FakeLog, FakeVault
 from tollhouse.acquirers import ACQUIRERS
@@ -160,6 +161,7 @@ class Node:
         self.ports = World(
             node=self.name,
             store=Store(simulation, self),
+            tokens=simulation.tokens,
             vault=simulation.vault,
             acquirers=ACQUIRERS,
             links={"sandbox": self.link},
@@ -247,6 +249,7 @@ class Simulation:
         self.ids = CountedIds()
         self.message_numbers = count(1)
         self.vault = Vault()
+        self.tokens = Tokens(self)
         self.wire = JsonWire(PUBLIC_URL)
         self.log = FakeLog()
         self.issuer = Issuer(self)

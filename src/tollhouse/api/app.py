@@ -1,47 +1,47 @@
-"""The door: calls of the API go one way, payers another, the few pages a third; all answers have the same headers."""
+"""The door: calls of the API go one way, payers another, the widget a third, pages a fourth; all answers look alike."""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import traceback
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from pathlib import PurePath
-from typing import Any
-
-import msgspec
 
 from tollhouse.api.access import Projects
-from tollhouse.api.calls import Background, Calls, Disconnected, Receive, Scope
-from tollhouse.api.openapi import document
-from tollhouse.api.payer.door import PREFIX, PayerDoor, Steps
+from tollhouse.api.calls import Background, Calls, Disconnected, Receive, Scope, header
+from tollhouse.api.pages import Pages
+from tollhouse.api.payer.door import PREFIX as PAYER_PREFIX
+from tollhouse.api.payer.door import PayerDoor, Steps
 from tollhouse.api.problems import Reply, reply_to
-from tollhouse.api.reference import CONTENT_POLICY, page
 from tollhouse.api.sessions import find_method
+from tollhouse.api.streaming import Send, StreamReply, write_out
+from tollhouse.api.widget.assets import Assets
+from tollhouse.api.widget.door import WidgetDoor, is_of_widget
+from tollhouse.api.widget.stream import Beat
+from tollhouse.api.widget.watch import Watch
 from tollhouse.merchant import is_project_name
 from tollhouse.ports import StoreUnreachable, World
-from tollhouse.refusal import InternalFailure, MethodNotAllowed, MethodUnknown, Refusal, Unavailable
+from tollhouse.refusal import InternalFailure, Refusal, Unavailable
 
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-KEY_PREFIX, KEY_SUFFIX = "/.well-known/tollhouse/", "/webhook-key.pem"
+API_PREFIX = "/api/"
 REQUEST_ID_BYTES = 12
-
 PLACES_MAX = 6
+NOT_MODIFIED = 304
 
-_JSON = "application/json"
 _HEADERS = (
-    (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 )
 # An answer may have others in their place; an empty one is left out.
 _REPLACEABLE_HEADERS = {
-    b"content-type": _JSON.encode(),
-    b"content-security-policy": b"default-src 'none'",
-    b"x-frame-options": b"DENY",
+    b"cache-control": "no-store",
+    b"content-type": "application/json",
+    b"content-security-policy": "default-src 'none'",
+    b"x-frame-options": "DENY",
 }
-_OK = b'{"status":"ok"}'
 
 
 def new_request_id() -> str:
@@ -49,63 +49,40 @@ def new_request_id() -> str:
     return "rq_" + secrets.token_hex(REQUEST_ID_BYTES)
 
 
-class Pages:
-    """What can be read without a signature: health, the reference, webhook keys."""
+class Doors:
+    """Who answers which path, and in whose words a refusal is told there."""
 
-    def __init__(
-        self,
-        *,
-        is_ready: Callable[[], Awaitable[bool]],
-        webhook_key: Callable[[str], Awaitable[str | None]],
-        version: str,
-    ) -> None:
-        described = document(version)
-        self._is_ready = is_ready
-        self._webhook_key = webhook_key
-        self._document = msgspec.json.encode(described)
-        self._page = page(described).encode()
+    def __init__(self, *, calls: Calls, payers: PayerDoor, widget: WidgetDoor, pages: Pages) -> None:
+        self._calls = calls
+        self._payers = payers
+        self._widget = widget
+        self._pages = pages
 
-    async def answer(self, path: str, verb: str) -> Reply:
-        """The page at this path. Raises `MethodUnknown`, `MethodNotAllowed`, `Unavailable`."""
-        project = self._project_of_key(path)
-        if project is None and path not in ("/healthz", "/readyz", "/openapi.json", "/docs"):
-            raise MethodUnknown
-        if verb not in ("GET", "HEAD"):
-            raise MethodNotAllowed("pages are read by GET")
-        if project is not None:
-            pem = await self._webhook_key(project)
-            if pem is None:
-                raise MethodUnknown("there is no such project")
-            return _page(pem.encode(), "application/x-pem-file")
-        match path:
-            case "/docs":
-                return _page(self._page, "text/html; charset=utf-8", {"Content-Security-Policy": CONTENT_POLICY})
-            case "/openapi.json":
-                return _page(self._document, _JSON)
-            case "/readyz":
-                await self._require_ready()
-                return _page(_OK, _JSON)
-            case _:
-                return _page(_OK, _JSON)
+    async def answer(self, scope: Scope, receive: Receive, request_id: str) -> Reply | StreamReply:
+        """The answer of a request. Raises every `Refusal`, `Disconnected`, `StoreUnreachable`."""
+        path = scope["path"]
+        if path.startswith(API_PREFIX):
+            return await self._calls.answer(scope, receive, request_id)
+        if _is_of_payer(path):
+            return await self._payers.answer(scope, receive)
+        if is_of_widget(path):
+            return await self._widget.answer(scope, receive, request_id)
+        accept = b", ".join(value for name, value in scope["headers"] if name == b"accept")
+        return await self._pages.answer(path, scope["method"], accept.decode("latin-1"))
 
-    async def _require_ready(self) -> None:
-        try:
-            is_ready = await self._is_ready()
-        except Exception:  # noqa: BLE001 - whatever keeps us from finding out, we are not ready
-            is_ready = False
-        if not is_ready:
-            raise Unavailable("not ready: the database does not answer")
-
-    @staticmethod
-    def _project_of_key(path: str) -> str | None:
-        if not (path.startswith(KEY_PREFIX) and path.endswith(KEY_SUFFIX)):
-            return None
-        name = path[len(KEY_PREFIX) : -len(KEY_SUFFIX)]
-        return name if is_project_name(name) else None
+    def refuse(self, refusal: Refusal, scope: Scope) -> Reply:
+        """The answer to a request that is refused: an envelope, or a page where a payer looks at it."""
+        path = scope["path"]
+        if _is_of_payer(path):
+            return self._payers.refuse(refusal, scope)
+        if is_of_widget(path):
+            return self._widget.refuse(refusal, scope)
+        found = find_method(path)
+        return reply_to(refusal, allow=found[1].verb if found else "GET, HEAD")
 
 
-def _page(body: bytes, media_type: str, headers: dict[str, str] | None = None) -> Reply:
-    return Reply(status=200, body=body, headers={"Content-Type": media_type, **(headers or {})})
+def _is_of_payer(path: str) -> bool:
+    return path.startswith(PAYER_PREFIX) or path == PAYER_PREFIX.rstrip("/")
 
 
 def build_app(
@@ -117,37 +94,60 @@ def build_app(
     is_ready: Callable[[], Awaitable[bool]],
     webhook_key: Callable[[str], Awaitable[str | None]],
     version: str,
+    assets: Assets,
+    watch: Watch,
+    stopping: asyncio.Event | None = None,
     request_ids: Callable[[], str] = new_request_id,
     payer_steps: Steps | None = None,
+    beat: Beat | None = None,
 ) -> App:
     """The gateway's HTTP API as an ASGI application.
 
     `background` starts what follows a commit; `idempotency_secret` is the same on every node and after a restart;
-    `payer_steps` replaces the flows behind the payer's page.
+    `assets` are the widget's files; `watch` is told of each commit; streams end when `stopping` is set, and go by
+    `beat`; `payer_steps` replaces the flows behind the payer's page.
     """
-    calls = Calls(world, projects=projects, background=background, idempotency_secret=idempotency_secret)
-    pages = Pages(is_ready=is_ready, webhook_key=webhook_key, version=version)
-    payers = PayerDoor(world, background=background, steps=payer_steps or Steps())
+    doors = Doors(
+        calls=Calls(world, projects=projects, background=background, idempotency_secret=idempotency_secret),
+        payers=PayerDoor(world, background=background, steps=payer_steps or Steps()),
+        widget=WidgetDoor(world, assets=assets, projects=projects, background=background, watch=watch, beat=beat),
+        pages=Pages(is_ready=is_ready, webhook_key=webhook_key, version=version),
+    )
+    is_over = stopping or asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", "the server is started without lifespan and web sockets"
-        request_id, is_payer = request_ids(), scope["path"].startswith(PREFIX)
+        request_id = request_ids()
         try:
-            if scope["path"].startswith("/api/"):
-                reply = await calls.answer(scope, receive, request_id)
-            elif is_payer:
-                reply = await payers.answer(scope, receive)
-            else:
-                reply = await pages.answer(scope["path"], scope["method"])
+            reply = await doors.answer(scope, receive, request_id)
         except Disconnected:
             return
-        except Exception as error:  # noqa: BLE001 - the last line before the caller, who gets an envelope always
+        except Exception as error:  # noqa: BLE001 - the last line before the caller, who gets an answer always
             refusal = _refusal_of(error, world, request_id)
-            reply = payers.refuse(refusal, scope) if is_payer else reply_to(refusal, allow=_allowed(scope["path"]))
-            world.log.info("call refused", request_id=request_id, status=reply.status)
-        await _send(send, reply, request_id, without_body=scope["method"] == "HEAD")
+            reply = doors.refuse(refusal, scope)
+            named = _project_of(scope)
+            world.log.info("call refused", request_id=request_id, status=reply.status, code=refusal.code, **named)
+        if isinstance(reply, StreamReply):
+            try:
+                await send(_head(reply, request_id))
+                await write_out(reply, receive, send, is_over)
+            except Exception as error:  # noqa: BLE001 - too late for an answer: who reads the stream asks again
+                refusal = _refusal_of(error, world, request_id)
+                world.log.info("stream broken off", request_id=request_id, code=refusal.code)
+            finally:
+                reply.close()
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await send(_head(reply, request_id))
+            await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
 
     return app
+
+
+def _project_of(scope: Scope) -> dict[str, str]:
+    """The project a call says it is of; whether it was right is told by the code beside it."""
+    name = header(dict(scope["headers"]), b"x-partner-project") or ""
+    return {"project": name} if scope["path"].startswith(API_PREFIX) and is_project_name(name) else {}
 
 
 def _refusal_of(error: Exception, world: World, request_id: str) -> Refusal:
@@ -162,17 +162,12 @@ def _refusal_of(error: Exception, world: World, request_id: str) -> Refusal:
     return InternalFailure()
 
 
-def _allowed(path: str) -> str:
-    found = find_method(path)
-    return found[1].verb if found else "GET, HEAD"
-
-
-async def _send(send: Send, reply: Reply, request_id: str, *, without_body: bool) -> None:
-    length = b"%d" % len(reply.body)
-    headers = [*_HEADERS, (b"content-length", length), (b"x-tollhouse-request-id", request_id.encode())]
+def _head(reply: Reply | StreamReply, request_id: str) -> dict[str, object]:
+    headers = [*_HEADERS, (b"x-tollhouse-request-id", request_id.encode())]
+    if isinstance(reply, Reply) and reply.status != NOT_MODIFIED:
+        headers.append((b"content-length", b"%d" % len(reply.body)))
     own = {name.lower().encode(): value.encode("latin-1") for name, value in reply.headers.items()}
     for name, value in _REPLACEABLE_HEADERS.items():
-        if chosen := own.pop(name, value):
+        if chosen := own.pop(name, value.encode()):
             headers.append((name, chosen))
-    await send({"type": "http.response.start", "status": reply.status, "headers": [*headers, *own.items()]})
-    await send({"type": "http.response.body", "body": b"" if without_body else reply.body})
+    return {"type": "http.response.start", "status": reply.status, "headers": [*headers, *own.items()]}

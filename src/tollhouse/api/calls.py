@@ -148,6 +148,9 @@ class Calls:
             raise NotPermitted(asked.lacks)
         if asked.session_id is not None and not SESSION_ID.fullmatch(asked.session_id):
             raise SessionUnknown
+        if method.answer is not None:
+            return Reply(status=200, body=await method.answer(world, project, asked), headers={})
+        assert method.carry_out is not None, "what no project has was refused above"
         note = _note(arrival, 200)
         call = Call(project=project, api_version=arrival.api_version, note=note, claim=claim)
         try:

@@ -9,7 +9,7 @@ import msgspec
 from tollhouse import refusal
 from tollhouse.api.problems import STATUS
 from tollhouse.api.sessions import METHODS, VERSIONS, Method
-from tollhouse.api.wire import answers, examples, shapes
+from tollhouse.api.wire import answers, examples, shapes, tokens
 from tollhouse.event import EventType
 
 Shape = type[msgspec.Struct]
@@ -23,10 +23,14 @@ REQUEST_SHAPES: dict[str, Shape] = {
     "session/capture": shapes.CaptureRequest,
     "session/refund": shapes.RefundRequest,
     "session/status": shapes.SessionRequest,
+    "token": tokens.TokenRequest,
+    "token/info": tokens.InfoRequest,
 }
 assert set(REQUEST_SHAPES) == {method.name for method in METHODS}
 
 ANSWER_SHAPES: dict[int, Shape] = {1: answers.AnswerV1, 2: answers.AnswerV2}
+# Of methods whose answer is no session.
+OWN_ANSWER_SHAPES: dict[str, Shape] = {"token": tokens.TokenAnswer, "token/info": tokens.InfoAnswer}
 WEBHOOK_SHAPES: dict[int, Shape] = {1: answers.WebhookV1, 2: answers.WebhookV2}
 
 SUMMARIES = {
@@ -38,6 +42,8 @@ SUMMARIES = {
     "session/capture": "Take the money of a hold, whole or in part",
     "session/refund": "Give captured money back, whole or in part; every call is a new refund",
     "session/status": "Read a session with everything in it",
+    "token": "A public token: opens the payment form for one session, or turns a card into a token in a browser",
+    "token/info": "What a token stands for, and whether it can still be used",
 }
 EVENT_SUMMARIES = {
     EventType.READY_TO_CONFIRM: "The payment is prepared: confirm or cancel it within 240 minutes",
@@ -59,6 +65,7 @@ def document(version: str) -> dict[str, Any]:
     every_shape = [
         *dict.fromkeys(REQUEST_SHAPES.values()),
         *ANSWER_SHAPES.values(),
+        *OWN_ANSWER_SHAPES.values(),
         *WEBHOOK_SHAPES.values(),
         answers.Refused,
     ]
@@ -123,7 +130,7 @@ def _call(method: Method, api_version: int) -> dict[str, Any]:
     if issubclass(REQUEST_SHAPES[method.name], shapes.Offered):
         names.append("submerchant")
     statuses = sorted({str(status) for status in STATUS.values()})
-    ok = _content(ANSWER_SHAPES[api_version])
+    ok = _content(OWN_ANSWER_SHAPES.get(method.name, ANSWER_SHAPES[api_version]))
     ok["application/json"]["example"] = examples.answer(method.name, api_version)
     asked = _content(REQUEST_SHAPES[method.name])
     asked["application/json"]["example"] = examples.REQUESTS[method.name]

@@ -10,6 +10,7 @@ from tollhouse.api.wire.answers import refused_body
 STATUS: dict[type[r.Refusal], int] = {
     r.ProjectUnknown: 401,
     r.SignatureWrong: 401,
+    r.PublicTokenInvalid: 401,
     r.NotPermitted: 403,
     r.TooManyRequests: 429,
     r.MethodUnknown: 404,
@@ -23,6 +24,7 @@ STATUS: dict[type[r.Refusal], int] = {
     r.KeyUsedDifferently: 400,
     r.KeyInFlight: 409,
     r.SessionUnknown: 404,
+    r.TokenUnknown: 404,
     r.StateForbids: 409,
     r.RefundExceedsCaptured: 400,
     r.CaptureExceedsHold: 400,
@@ -38,6 +40,7 @@ _WAIT = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 _HEADERS: dict[type[r.Refusal], dict[str, str]] = {
     r.ProjectUnknown: {"WWW-Authenticate": "Signature"},
     r.SignatureWrong: {"WWW-Authenticate": "Signature"},
+    r.PublicTokenInvalid: {"WWW-Authenticate": "PublicToken"},
     r.TooManyRequests: _WAIT,
     r.KeyInFlight: _WAIT,
     r.Unavailable: _WAIT,

@@ -7,15 +7,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tollhouse.api.wire import requests
+from tollhouse.api.wire import requests, tokens
 from tollhouse.api.wire.requests import Asked, Besides
 from tollhouse.flows.cancel import cancel
 from tollhouse.flows.capture import capture
 from tollhouse.flows.confirm import confirm
 from tollhouse.flows.create_session import create_session
+from tollhouse.flows.issue_token import card_token_info, issue_token, public_token_info
 from tollhouse.flows.refund import refund
 from tollhouse.flows.settle import Call, Settled
 from tollhouse.flows.start_payment import init_payment, start_payment
+from tollhouse.merchant import Project
 from tollhouse.ports import World
 from tollhouse.refusal import SessionUnknown
 
@@ -24,11 +26,15 @@ VERSIONS = (1, 2)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """One method. `is_later`: of a product without which every project is, for now; then nothing carries it out."""
+    """One method: `carry_out` where the answer is a session, `answer` where it is something else.
+
+    `is_later`: of a product without which every project is, for now; then nothing carries it out.
+    """
 
     name: str
     read: Callable[[dict[str, Any], Besides], Asked]
-    carry_out: Callable[[World, Call, Asked], Awaitable[Settled]]
+    carry_out: Callable[[World, Call, Asked], Awaitable[Settled]] | None = None
+    answer: Callable[[World, Project, Any], Awaitable[bytes]] | None = None
     is_writing: bool = True
     is_later: bool = False
     verb: str = "POST"
@@ -72,8 +78,18 @@ async def _status(world: World, call: Call, asked: Asked) -> Settled:
     return Settled(answer=session, session=session, is_written=False)
 
 
-async def _nothing(world: World, call: Call, asked: Asked) -> Settled:
-    raise AssertionError("a method of a later product is refused before it is carried out")
+async def _token(world: World, project: Project, asked: tokens.AskedToken) -> bytes:
+    token = await issue_token(
+        world, project, session_id=asked.session_id, options=asked.options, may_tokenize=asked.may_tokenize
+    )
+    return tokens.token_body(token)
+
+
+async def _token_info(world: World, project: Project, asked: tokens.AskedInfo) -> bytes:
+    if asked.public_token is not None:
+        return tokens.public_info_body(asked.public_token, await public_token_info(world, project, asked.public_token))
+    assert asked.card_token is not None, "the form requires one of them"
+    return tokens.card_info_body(await card_token_info(world, project, asked.card_token), is_hash=asked.is_hash)
 
 
 def _session_of(asked: Asked) -> str:
@@ -90,9 +106,11 @@ METHODS = (
     Method(name="session/capture", read=requests.read_capture, carry_out=_capture),
     Method(name="session/refund", read=requests.read_refund, carry_out=_refund),
     Method(name="session/status", read=requests.read_session, carry_out=_status, is_writing=False),
+    Method(name="token", read=tokens.read_token, answer=_token, is_writing=False),
+    Method(name="token/info", read=tokens.read_info, answer=_token_info, is_writing=False),
 )
 
-_LATER = Method(name="", read=requests.read_nothing, carry_out=_nothing, is_writing=False, is_later=True)
+_LATER = Method(name="", read=requests.read_nothing, is_writing=False, is_later=True)
 LATER_METHODS = (
     replace(_LATER, name="session/init/payment/sync", read=requests.read_init, is_writing=True),
     replace(_LATER, name="session/start/payout", read=requests.read_session, is_writing=True),
@@ -102,8 +120,6 @@ LATER_METHODS = (
     *(
         replace(_LATER, name=name)
         for name in (
-            "token",
-            "token/info",
             "tokenize/elements",
             "recurrent/status",
             "recurrent/disable",

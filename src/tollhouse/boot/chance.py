@@ -15,6 +15,7 @@ ID_NODE_DIGITS, ID_COUNT_DIGITS = 3, 4
 # Linux has a clock that goes on in suspend; elsewhere the usual one has to do.
 SLEEPLESS = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 BASE36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+TOKEN_BYTES = 32
 SECRET_BYTES = 16
 RRN_TIME_DIGITS, RRN_NODE_DIGITS, RRN_COUNT_DIGITS = 8, 2, 2
 STAN_MAX = 999_999
@@ -58,6 +59,10 @@ class NodeIds:
     def uuid(self) -> str:
         """A random UUID."""
         return str(uuid.uuid4())
+
+    def token(self) -> str:
+        """256 random bits as 64 hexadecimal digits."""
+        return secrets.token_hex(TOKEN_BYTES)
 
 
 class NodeNaming:

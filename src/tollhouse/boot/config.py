@@ -103,7 +103,7 @@ class Config:
     home: Annotated[Path, Setting(".tollhouse", "Folder of data, keys and logs.", _path)]
     host: Annotated[str, Setting("127.0.0.1", "Address on which our HTTP servers listen.", _read_host)]
     port: Annotated[int, Setting("8400", "Port of the gateway.", _port)]
-    shop_port: Annotated[int, Setting("8401", "Port kept for the demo shop.", _port)]
+    shop_port: Annotated[int, Setting("8401", "Port of the demo shop.", _port)]
     sandbox_port: Annotated[int, Setting("8402", "Port of the sandbox's books and controls.", _port)]
     acquirer_host: Annotated[str, Setting("127.0.0.1", "Machine of the acquirer, ISO 8583 over TCP.", _read_host)]
     acquirer_port: Annotated[int, Setting("8583", "Port of the acquirer.", _port)]

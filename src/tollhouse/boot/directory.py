@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from tollhouse.acquirers.message import NoAnswer, NotSent
 from tollhouse.authentication import VERSIONS, Enrolment
@@ -18,8 +19,9 @@ from tollhouse.draft import Ids
 from tollhouse.net.directory import DirectoryLink
 from tollhouse.ports import Clock, Log
 from tollhouse.store.postgres import LOST
+from tollhouse.store.queries import QUERIES
 from tollhouse.store.ranges import RangesState, find_ranges_state, keep_ranges, load_ranges, replace_ranges
-from tollhouse.threeds.message import MessageRefused
+from tollhouse.threeds.message import MessageRefused, MessageType
 from tollhouse.threeds.ranges import (
     SERIAL_UNKNOWN,
     VERSION_UNKNOWN,
@@ -36,12 +38,21 @@ LOOK_SECONDS = 30.0
 START_SECONDS_MAX = 5.0
 CONNECT_AGAIN_SECONDS = 0.2
 RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 60, 60 * 60
+NAMING_SECONDS_MAX = 1.0  # a payer may be waiting meanwhile
 
 
 class RefreshFailed(Exception):
     """The card ranges stay as they were; the text is one line that says why."""
 
     exit_code = 1
+
+
+class _Head(msgspec.Struct, rename="camel"):
+    """So much of an answer as tells an error message from others."""
+
+    message_type: str
+    error_code: str = ""
+    error_component: str = ""
 
 
 class NotReached(RefreshFailed):
@@ -130,11 +141,24 @@ class KnownDirectory:
         return None if found is None else enrolment_of(found)
 
     async def ask(self, inquiry: Inquiry) -> bytes:
-        """The answer to an authentication request. Raises `NotSent`, `NoAnswer`."""
-        return await self._link.ask(inquiry)
+        """The answer to an authentication request. Raises `NotSent`, `NoAnswer`. Silence and error messages are logged.
+
+        Of an error message no word that others wrote freely goes into the log, only its code and who it is from.
+        """
+        try:
+            body = await self._link.ask(inquiry)
+        except (NotSent, NoAnswer) as silence:
+            await self._warn_of("the directory server does not answer", inquiry.message, why=str(silence))
+            raise
+        if error := _error_in(body):
+            code, component = error.error_code[:3], error.error_component[:1]
+            await self._warn_of("the directory server answers with an error", inquiry.message, code=code, by=component)
+        return body
 
     async def tell(self, message: Mapping[str, Any]) -> None:
-        """An error message for the directory server, for what it is worth."""
+        """An error message for the directory server, whose answer breaks the protocol; it changes nothing there."""
+        code, detail = message.get("errorCode"), message.get("errorDetail")
+        await self._warn_of("the directory server's answer is refused", message, code=code, detail=detail)
         await self._link.tell(message)
 
     async def start(self) -> None:
@@ -284,6 +308,18 @@ class KnownDirectory:
             self._log.warning("the kept card ranges are of no use", why=str(problem))
             return _Known(await find_ranges_state(self._pool, self._link.url), Ranges(), is_sound=False)
 
+    async def _warn_of(self, event: str, message: Mapping[str, Any], **fields: object) -> None:
+        """One line about an authentication, with its session where the database says it at once."""
+        id = str(message.get("threeDSServerTransID", ""))
+        row: asyncpg.Record | None = None
+        try:
+            async with asyncio.timeout(NAMING_SECONDS_MAX):
+                row = await self._pool.fetchrow(QUERIES["find_authentication"], id)
+        except LOST:
+            fields["unnamed"] = "the database does not answer"
+        named = {} if row is None else {"session": row["session_id"], "project": row["project"]}
+        self._log.warning(event, **named, authentication=id, **fields)
+
     def _warn(self, problem: Exception) -> None:
         """What is not ours to know may say anything: only its kind is logged."""
         match problem:
@@ -296,3 +332,12 @@ class KnownDirectory:
             case _:
                 why = type(problem).__name__
         self._log.warning("card ranges are not refreshed", why=why, directory=self._link.url, known=len(self.ranges))
+
+
+def _error_in(body: bytes) -> _Head | None:
+    """The head of an error message; None for any other answer, also one that nobody can read."""
+    try:
+        head = msgspec.json.decode(body, type=_Head)
+    except ValueError:
+        return None
+    return head if head.message_type == MessageType.ERRO else None

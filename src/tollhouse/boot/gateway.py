@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
+from importlib.resources import files
 
 import structlog
 import uvicorn
@@ -16,6 +17,7 @@ import uvloop
 
 from tollhouse.api.access import AccessProject
 from tollhouse.api.app import build_app
+from tollhouse.api.widget.assets import Assets
 from tollhouse.boot.config import Config
 from tollhouse.boot.wiring import Node, open_node
 from tollhouse.ports import StoreUnreachable
@@ -97,6 +99,9 @@ async def _serve(config: Config) -> None:
             webhook_key=projects.webhook_key,
             is_ready=is_ready,
             version=version("tollhouse"),
+            assets=Assets.open(files("tollhouse.api.widget") / "built", config.home / "widget", log),
+            watch=node.watch,
+            stopping=stop,
         )
         server = _Server(
             uvicorn.Config(

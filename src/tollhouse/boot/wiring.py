@@ -11,11 +11,13 @@ import structlog
 
 from tollhouse.acquirers import ACQUIRERS
 from tollhouse.acquirers.message import Response
+from tollhouse.api.widget.watch import Watch
 from tollhouse.api.wire import JsonWire
 from tollhouse.boot.chance import NodeIds, NodeNaming, SystemClock, new_node, new_terminals
 from tollhouse.boot.config import Config
 from tollhouse.boot.directory import KnownDirectory
 from tollhouse.boot.herald import WebhookHerald
+from tollhouse.change import Change
 from tollhouse.flows.hear import hear_late
 from tollhouse.net.directory import DirectoryLink
 from tollhouse.net.http import WebhookSender
@@ -24,6 +26,7 @@ from tollhouse.operation import Limits
 from tollhouse.ports import World
 from tollhouse.routing import SANDBOX
 from tollhouse.store.postgres import PostgresStore, open_pool
+from tollhouse.store.tokens import PostgresTokens
 from tollhouse.vault.embedded import EmbeddedVault, keys_of
 from tollhouse.vault.keys import IDEMPOTENCY
 from tollhouse.vault.secrets import ProjectSecrets
@@ -45,6 +48,7 @@ class Node:
     directory: KnownDirectory
     tasks: Tasks
     deliverer: Deliverer
+    watch: Watch
     idempotency_secret: bytes = field(repr=False)
 
 
@@ -66,7 +70,8 @@ async def open_node(config: Config, *, polls: bool) -> AsyncIterator[Node]:
     log = structlog.get_logger()
     name = config.node or new_node()
     pool = await open_pool(config.database_url)
-    store = PostgresStore(pool, node=name, announced=lambda project, session_id: deliverer.tell(project, session_id))
+    watch = Watch()
+    store = PostgresStore(pool, node=name, changed=lambda change: _tell(change, watch, deliverer))
     vault = await EmbeddedVault.open(pool, config.home, name)
     project_secrets = await ProjectSecrets.open_home(pool, config.home)
     idempotency_keys = await keys_of(pool, config.home, IDEMPOTENCY)
@@ -84,6 +89,7 @@ async def open_node(config: Config, *, polls: bool) -> AsyncIterator[Node]:
     world = World(
         node=name,
         store=store,
+        tokens=PostgresTokens(pool),
         vault=vault,
         acquirers=ACQUIRERS,
         links={SANDBOX: ways.acquirer},
@@ -106,6 +112,7 @@ async def open_node(config: Config, *, polls: bool) -> AsyncIterator[Node]:
         directory=directory,
         tasks=tasks,
         deliverer=deliverer,
+        watch=watch,
         idempotency_secret=secret,
     )
     try:
@@ -113,6 +120,13 @@ async def open_node(config: Config, *, polls: bool) -> AsyncIterator[Node]:
             yield node
     finally:
         herald.close()
+
+
+def _tell(change: Change, watch: Watch, deliverer: Deliverer) -> None:
+    """A change of this node's is durable: forms that show it, and webhooks that announce it."""
+    watch.tell(change.session.project, change.session.id)
+    if change.events:
+        deliverer.tell(change.session.project, change.session.id)
 
 
 def _ways(config: Config, vault: EmbeddedVault, terminals: Sequence[str], on_unmatched: OnUnmatched) -> _Ways:

@@ -13,7 +13,7 @@ from tollhouse.cli.failure import Failure
 # Name: where it is, and what it does. Imported when it is called, so that help is fast and one that is broken harms
 # no other.
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "up": ("tollhouse.cli.up:command", "Start everything on this machine: database, sandbox, gateway, workers."),
+    "up": ("tollhouse.cli.up:command", "Start everything on this machine: database, sandbox, gateway, workers, shop."),
     "pay": ("tollhouse.cli.pay:command", "Play a merchant: make a payment and print the whole conversation."),
     "card": ("tollhouse.cli.card:command", "Build a test card that behaves as wanted."),
     "session": ("tollhouse.cli.session:command", "List payment sessions, show the life of one."),
@@ -21,12 +21,14 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "project": ("tollhouse.cli.project:command", "Create projects, see and change their settings."),
     "key": ("tollhouse.cli.key:command", "Add and retire a project's public keys."),
     "ranges": ("tollhouse.cli.ranges:command", "List the card ranges that take part in 3-D Secure, refresh them."),
+    "widget": ("tollhouse.cli.widget:command", "Show how a shop embeds the payment form, check what browsers get."),
     "verify": ("tollhouse.cli.verify:command", "Prove from the rows that no money was lost or made up."),
     "config": ("tollhouse.cli.config:command", "Print every setting with its meaning and default."),
     "db": ("tollhouse.cli.db:command", "Bring the database's schema up to date, or see where it is."),
     "serve": ("tollhouse.cli.serving:serve", "Run the gateway alone."),
     "work": ("tollhouse.cli.serving:work", "Run the workers alone."),
     "sandbox": ("tollhouse.cli.serving:sandbox", "Run the sandbox alone."),
+    "shop": ("tollhouse.cli.shop:command", "Run the demo shop alone, against a running gateway."),
 }
 
 _EXAMPLES = """\b

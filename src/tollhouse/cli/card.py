@@ -26,6 +26,13 @@ from tollhouse.sandbox.cards import (
     composed_behaviour,
 )
 
+NEVER_CHALLENGED = frozenset(Authentication) - {
+    Authentication.CHALLENGE,
+    Authentication.DECOUPLED,
+    Authentication.FRICTIONLESS,  # after a soft decline, as the next
+    Authentication.ATTEMPTED,
+}
+
 
 def _name(digit: Digit) -> str:
     return digit.name.lower().replace("_", "-")
@@ -108,7 +115,7 @@ def _digit(flag: str, meanings: type[Digit], text: str) -> Callable[[Callable[..
 @_digit("--later", Later, "What goes wrong later on.")
 @_digit("--authentication", Authentication, "First answer of 3-D Secure.")
 @_digit("--method", Method, "The 3DS method page.")
-@_digit("--challenge", Challenge, "What becomes of a challenge.")
+@_digit("--challenge", Challenge, "What becomes of a challenge; alone it means --authentication challenge too.")
 @click.option(
     "--free", metavar="DIGITS", help="Another card that behaves the same: 00 to 99 (American Express 0 to 9)."
 )
@@ -127,7 +134,19 @@ def command(
     elif number:
         _print_explanation("".join(number).replace(" ", "").replace("-", ""), wants_json=wants_json)
     else:
-        _print_composed(digits, wants_json=wants_json)
+        _print_composed(_with_challenge(digits, chosen), wants_json=wants_json)
+
+
+def _with_challenge(digits: dict[str, Any], chosen: list[str]) -> dict[str, Any]:
+    """Who names a challenge and no authentication means a card that is challenged; one that never is, is refused."""
+    if "challenge" not in chosen:
+        return digits
+    if "authentication" not in chosen:
+        return {**digits, "authentication": int(Authentication.CHALLENGE)}
+    if digits["challenge"] and digits["authentication"] in NEVER_CHALLENGED:
+        word = _name(list(Authentication)[digits["authentication"]])
+        _refuse(f"--challenge: with --authentication {word} there never is one; leave one of the two out")
+    return digits
 
 
 def _print_composed(digits: dict[str, Any], *, wants_json: bool) -> None:

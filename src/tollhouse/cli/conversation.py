@@ -1,13 +1,13 @@
 """A merchant's side of a payment: calls out, webhooks in, what the payer did, and what came of it.
 
-Tells each as it happens.
+Tells each in order of time; whoever plays says up to when everything is known (`in_order`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 import msgspec
 
 from tollhouse.cli.identity import Merchant, headers_of
+from tollhouse.cli.in_order import InOrder
+from tollhouse.cli.step_up import SoftlyDeclined
 from tollhouse.cli.threeds import Exchanged
 from tollhouse.net.merchant import Arrived, Caller
 
@@ -62,11 +64,15 @@ class MessagePassed:
     message: Exchanged
 
 
-Happened = CallMade | WebhookCame | PayerDid | MessagePassed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclineHeard:
+    """The acquirer said no for now: the payer is asked, and charged again."""
+
+    at_seconds: float
+    decline: SoftlyDeclined
 
 
-async def _nothing_else() -> None:
-    """Nothing came before a webhook that would have to be told before it."""
+Happened = CallMade | WebhookCame | PayerDid | MessagePassed | DeclineHeard
 
 
 class CallRefused(Exception):
@@ -92,16 +98,21 @@ class Conversation:
     url: str
     api_version: int
     tell: Callable[[Happened], None]
-    catch_up: Callable[[], Awaitable[None]] = _nothing_else  # lets others tell what came before a webhook
     calls: list[CallMade] = field(default_factory=list)
     webhooks: list[WebhookCame] = field(default_factory=list)
     session: Members = field(default_factory=dict)
     _merchant: Merchant | None = None
     link: str | None = None  # where the payer authenticates
     messages: list[Exchanged] = field(default_factory=list)
+    declines: list[SoftlyDeclined] = field(default_factory=list)
+    in_order: InOrder[Happened] = field(init=False)
     _began: float = field(default_factory=time.monotonic)
     _began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    _arrived: asyncio.Queue[tuple[float, Arrived]] = field(default_factory=asyncio.Queue)
+    _unread: list[tuple[float, Arrived]] = field(default_factory=list)
+    _news: asyncio.Queue[WebhookCame] = field(default_factory=asyncio.Queue)
+
+    def __post_init__(self) -> None:
+        self.in_order = InOrder(lambda happened: self.tell(happened))
 
     @property
     def merchant(self) -> Merchant:
@@ -115,20 +126,30 @@ class Conversation:
 
     def take(self, arrived: Arrived) -> None:
         """Something came to the merchant's webhook address."""
-        self._arrived.put_nowait((time.monotonic(), arrived))
+        self._unread.append((time.monotonic(), arrived))
+        self._read_webhooks()
+
+    def seconds_now(self) -> float:
+        """The time on the conversation's clock."""
+        return self._seconds(time.monotonic())
 
     async def payer_did(self, text: str) -> None:
         """The payer did something."""
-        await self.catch_up()
-        self.tell(PayerDid(at_seconds=self._seconds(time.monotonic()), text=text))
+        self.in_order.add(PayerDid(at_seconds=self.seconds_now(), text=text))
 
     def hear(self, messages: list[Exchanged]) -> None:
         """What 3-D Secure has said so far; what was heard already is not told again."""
         for message in messages:
             if message not in self.messages:
                 self.messages.append(message)
-                at_seconds = round((message.at - self._began_at).total_seconds(), 3)
-                self.tell(MessagePassed(at_seconds=at_seconds, message=message))
+                self.in_order.add(MessagePassed(at_seconds=self._seconds_of(message.at), message=message))
+
+    def hear_declines(self, declines: list[SoftlyDeclined]) -> None:
+        """What was declined softly so far, in the same way."""
+        for decline in declines:
+            if decline not in self.declines:
+                self.declines.append(decline)
+                self.in_order.add(DeclineHeard(at_seconds=self._seconds_of(decline.at), decline=decline))
 
     async def call(self, name: str, members: Members, *, key: str | None = None) -> Members:
         """Make a signed call and return the session of its answer. Raises `CallRefused`, `Unreachable`."""
@@ -136,7 +157,8 @@ class Conversation:
         body = msgspec.json.encode(members)
         more = {} if key is None else {"X-PARTNER-IDEMPOTENCY-KEY": key}
         began = time.monotonic()
-        answer = await self.caller.post(self.url + path, body, headers_of(self.merchant, body, more))
+        with self.in_order.under_way(self._seconds(began)):
+            answer = await self.caller.post(self.url + path, body, headers_of(self.merchant, body, more))
         made = CallMade(
             at_seconds=self._seconds(began),
             method="POST",
@@ -146,31 +168,23 @@ class Conversation:
             answer=_members(answer.body),
         )
         self.calls.append(made)
-        self.tell(made)
+        self.in_order.add(made)
         session = made.answer.get("session")
         if answer.status != 200 or not isinstance(session, dict):
             raise CallRefused(made)
         self.session = session
+        self._read_webhooks()
         return session
 
     async def next_webhook(self, seconds_max: float) -> WebhookCame:
         """The next webhook of this session that is not a repetition. Raises `NoWebhook`."""
-        deadline = time.monotonic() + seconds_max
-        while True:
-            try:
-                async with asyncio.timeout(max(0, deadline - time.monotonic())):
-                    at, arrived = await self._arrived.get()
-            except TimeoutError:
-                raise NoWebhook(f"no webhook for {seconds_max:.0f} s") from None
-            came = self._read(at, arrived)
-            if came.session.get("id") != self.session.get("id"):
-                continue  # an earlier run was ended before its last webhook
-            await self.catch_up()
-            self.webhooks.append(came)
-            self.tell(came)
-            if not came.is_repeated:
-                self.session = came.session
-                return came
+        try:
+            async with asyncio.timeout(seconds_max):
+                came = await self._news.get()
+        except TimeoutError:
+            raise NoWebhook(f"no webhook for {seconds_max:.0f} s") from None
+        self.session = came.session
+        return came
 
     def payment(self) -> Members:
         """The session's payment as it was told last."""
@@ -185,6 +199,20 @@ class Conversation:
         self.link = url if isinstance(url, str) else self.link
         return url if isinstance(url, str) else None
 
+    def _read_webhooks(self) -> None:
+        """Those that came, once the session is known: an earlier run was perhaps ended before its last webhook."""
+        if "id" not in self.session:
+            return
+        unread, self._unread = self._unread, []
+        for at, arrived in unread:
+            came = self._read(at, arrived)
+            if came.session.get("id") != self.session["id"]:
+                continue
+            self.webhooks.append(came)
+            self.in_order.add(came)
+            if not came.is_repeated:
+                self._news.put_nowait(came)
+
     def _read(self, at: float, arrived: Arrived) -> WebhookCame:
         members = _members(arrived.body)
         event_id = str(members.get("event_id", ""))
@@ -198,6 +226,9 @@ class Conversation:
             session=session if isinstance(session, dict) else {},
             is_repeated=any(earlier.event_id == event_id for earlier in self.webhooks),
         )
+
+    def _seconds_of(self, at: datetime) -> float:
+        return round((at - self._began_at).total_seconds(), 3)
 
     def _seconds(self, at: float) -> float:
         return round(at - self._began, 3)

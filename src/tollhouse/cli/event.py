@@ -13,6 +13,7 @@ import msgspec
 from tollhouse.boot.config import Config
 from tollhouse.cli.database import on_database
 from tollhouse.cli.failure import Failure
+from tollhouse.cli.project import load_known
 from tollhouse.cli.settings import with_config
 from tollhouse.life import Announced
 from tollhouse.webhook import DeliveryState
@@ -41,9 +42,13 @@ def list_some(
     """List events, newest first."""
     from tollhouse.store.reads import list_events
 
-    found = on_database(
-        config, lambda pool: list_events(pool, project=project, session_id=session_id, state=state, limit=limit)
-    )
+    async def work(pool: asyncpg.Pool) -> list[Announced]:
+        found = await list_events(pool, project=project, session_id=session_id, state=state, limit=limit)
+        if not found:
+            await _refuse_unknown(pool, project, session_id)
+        return found
+
+    found = on_database(config, work)
     if as_json:
         click.echo(json.dumps([_shown(event) for event in found], indent=2))
         return
@@ -105,6 +110,20 @@ def resend(config: Config, *, event_id: str, project: str | None, as_json: bool)
         click.echo(json.dumps(_shown(event), indent=2))
     else:
         click.echo(f"{event.id} goes out again now; see it with `tollhouse event show {event.id}`")
+
+
+async def _refuse_unknown(pool: asyncpg.Pool, project: str | None, session_id: str | None) -> None:
+    """Who asks for the events of a project or a session that does not exist is told so."""
+    from tollhouse.store.reads import projects_of_session
+
+    if project is not None:
+        await load_known(pool, project)
+    if session_id is None:
+        return
+    owners = await projects_of_session(pool, session_id)
+    if not owners or (project is not None and project not in owners):
+        where = f" in project {project}" if project else ""
+        raise Failure(f"there is no session {session_id[:80]!a}{where}; `tollhouse session list` shows the newest")
 
 
 async def _load(pool: asyncpg.Pool, project: str | None, event_id: str) -> Announced:

@@ -17,7 +17,7 @@ _POLL_SECONDS = 0.05
 def refuse_taken_ports(config: Config) -> None:
     """Raises a `Failure` that names the port, the setting and the cure."""
     deadline = time.monotonic() + _GRACE_SECONDS
-    for name in ("port", "sandbox_port", "acquirer_port"):
+    for name in ("port", "shop_port", "sandbox_port", "acquirer_port"):
         port = getattr(config, name)
         while (problem := _listening_problem(config.host, port)) is not None:
             if problem.errno != errno.EADDRINUSE or time.monotonic() > deadline:

@@ -25,14 +25,14 @@ from tollhouse.verdict import Policy
 
 if TYPE_CHECKING:
     from tollhouse.cli.conversation import Conversation
+    from tollhouse.cli.overhearing import Overhearing
     from tollhouse.cli.play import Payer, Plan, Result
     from tollhouse.cli.telling import Teller
-    from tollhouse.net.merchant import Caller
 
 FRESH_SECONDS = 1.2  # so long a gateway may still see a project's earlier settings
 PROBE_SECONDS_MAX = 5.0
 WEBHOOK_MARGIN_SECONDS = 45.0
-LOOK_SECONDS = 0.3  # so often the messages of 3-D Secure are looked for while the payer acts
+INTERRUPTED_CODE = 130  # as a shell says of what Ctrl-C ended
 ANSWER = re.compile(r"approve|decline|cancel|[0-9A-Za-z]{1,10}")
 
 _EPILOG = """\b
@@ -54,7 +54,8 @@ Whatever card takes part in 3-D Secure needs a payer who opens the page, also wh
 with a browser, who has 60 minutes, or --answer. The answer is entered only if the issuer asks for one.
 
 \b
-Exit code 0: it ended as the flags say (paid, or cancelled) and every signature fits; 1: it did not.
+Exit code 0: it ended as the flags say (paid, or cancelled) and every signature fits; 1: it did not;
+130: Ctrl-C ended it. The session's id is printed then too, and the session goes on.
 """
 
 
@@ -80,17 +81,15 @@ Exit code 0: it ended as the flags say (paid, or cancelled) and every signature 
 def command(config: Config, **given: Any) -> None:
     """Play a merchant: make a payment and print the whole conversation."""
     wish = _read(given)
-    url = _gateway_url(config)
-    asyncio.run(_refuse_no_gateway(url))
-    from tollhouse.cli.telling import Teller
+    try:
+        told = _begin(config, wish)
+    except KeyboardInterrupt:
+        click.echo("stopped by Ctrl-C", err=True)
+        sys.exit(INTERRUPTED_CODE)
+    from tollhouse.cli.play import INTERRUPTED
 
-    teller = Teller(is_silent=wish.as_json)
-    told = on_database(config, lambda pool: _play(config, pool, url, wish, teller))
-    if wish.as_json:
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
-    else:
-        teller.end(told["session"], told["result"])
-    sys.exit(0 if told["result"]["ok"] else 1)
+    code = INTERRUPTED_CODE if told["result"]["outcome"] == INTERRUPTED else 1
+    sys.exit(0 if told["result"]["ok"] else code)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +174,23 @@ def _gateway_url(config: Config) -> str:
     return local_url(config.host, config.port) if is_default else config.public_url
 
 
+def _begin(config: Config, wish: Wish) -> dict[str, Any]:
+    """The whole play, told as it was asked for."""
+    url = _gateway_url(config)
+    asyncio.run(_refuse_no_gateway(url))
+    from tollhouse.cli.telling import Teller
+
+    teller = Teller(is_silent=wish.as_json)
+    told = on_database(config, lambda pool: _play(config, pool, url, wish, teller))
+    if wish.as_json:
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        return told
+    for warning in told["warnings"]:
+        teller.warn(warning)
+    teller.end(told["session"], told["result"])
+    return told
+
+
 async def _refuse_no_gateway(url: str) -> None:
     from tollhouse.net.merchant import Unreachable, calling
 
@@ -192,8 +208,9 @@ async def _refuse_no_gateway(url: str) -> None:
 
 async def _play(config: Config, pool: asyncpg.Pool, url: str, wish: Wish, teller: Teller) -> dict[str, Any]:
     from tollhouse.cli.conversation import Conversation
-    from tollhouse.cli.identity import claimed_name, come_back, leave
-    from tollhouse.cli.play import play
+    from tollhouse.cli.identity import claimed_name, come_back
+    from tollhouse.cli.overhearing import Overhearing, leave_or_say
+    from tollhouse.cli.play import play_until_stopped
     from tollhouse.net.merchant import Arrived, calling, receiving
 
     plan = _plan(config, wish)
@@ -206,17 +223,20 @@ async def _play(config: Config, pool: asyncpg.Pool, url: str, wish: Wish, teller
         async with calling() as caller, receiving(take) as webhook_url:
             conversation = Conversation(caller=caller, url=url, api_version=wish.api_version, tell=teller.tell)
             merchant = await come_back(pool, config.home, name, webhook_url=webhook_url, settings=settings)
-            if merchant.settings_before is not None:
-                await asyncio.sleep(FRESH_SECONDS)
-            teller.begin(gateway=url, project=name, webhook_url=webhook_url, card=wish.card, amount=str(wish.money))
-            conversation.begin_as(merchant)
-            payer = _payer(wish, plan, conversation, teller, caller)
             try:
-                async with _beside(teller.show_waiting()), _overheard(pool, conversation):
-                    result = await play(plan, conversation, payer)
+                if merchant.settings_before is not None:
+                    await asyncio.sleep(FRESH_SECONDS)
+                teller.begin(gateway=url, project=name, webhook_url=webhook_url, card=wish.card, amount=str(wish.money))
+                conversation.begin_as(merchant)
+                overhearing = Overhearing(pool, conversation)
+                payer = _payer(wish, plan, conversation, overhearing, teller)
+                async with _beside(teller.show_waiting()), _beside(overhearing.keep_looking()):
+                    result = await play_until_stopped(plan, conversation, payer)
+                await overhearing.finish()
             finally:
-                await leave(pool, merchant)
-    return _told(url, name, wish, conversation, result)
+                left = await leave_or_say(pool, merchant)
+    warnings = [warning for warning in (overhearing.warning, left) if warning is not None]
+    return {**_told(url, name, wish, conversation, result), "warnings": warnings}
 
 
 def _plan(config: Config, wish: Wish) -> Plan:
@@ -234,36 +254,20 @@ def _plan(config: Config, wish: Wish) -> Plan:
     )
 
 
-def _payer(wish: Wish, plan: Plan, conversation: Conversation, teller: Teller, caller: Caller) -> Payer:
+def _payer(wish: Wish, plan: Plan, conversation: Conversation, overhearing: Overhearing, teller: Teller) -> Payer:
     from tollhouse.cli.payer import Person, PlayedPayer, open_page
 
     if wish.answer is not None:
         did, seconds = conversation.payer_did, plan.webhook_seconds_max
-        return PlayedPayer(caller=caller, answer=wish.answer, did=did, seconds_max=seconds)
+        return PlayedPayer(caller=conversation.caller, answer=wish.answer, did=did, seconds_max=seconds)
+
+    async def invite(link: str, is_opened: bool) -> None:
+        """After everything that led there was told."""
+        await overhearing.finish()
+        teller.invite(link, is_opened)
+
     may_open = sys.stdout.isatty() and not wish.as_json
-    return Person(invite=teller.invite, open_page=open_page if may_open else None)
-
-
-@asynccontextmanager
-async def _overheard(pool: asyncpg.Pool, conversation: Conversation) -> AsyncIterator[None]:
-    """Meanwhile the messages of 3-D Secure are told as the rows come to have them; at the end the last of them."""
-    from tollhouse.cli.threeds import exchanged
-    from tollhouse.store.reads import find_life
-
-    async def catch_up() -> None:
-        if conversation.link is not None:
-            life = await find_life(pool, conversation.merchant.project.name, conversation.session["id"])
-            conversation.hear(exchanged(life) if life else [])
-
-    async def keep_up() -> None:
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            await catch_up()
-
-    conversation.catch_up = catch_up
-    async with _beside(keep_up()):
-        yield
-    await catch_up()
+    return Person(invite=invite, open_page=open_page if may_open else None)
 
 
 @asynccontextmanager
@@ -279,6 +283,7 @@ async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 def _told(url: str, project: str, wish: Wish, conversation: Conversation, result: Result) -> dict[str, Any]:
+    from tollhouse.cli.step_up import shown_decline
     from tollhouse.cli.threeds import shown_message
 
     return {
@@ -289,6 +294,7 @@ def _told(url: str, project: str, wish: Wish, conversation: Conversation, result
         "amount": {"amount": wish.money.minor, "currency": wish.money.currency},
         "calls": [asdict(call) for call in conversation.calls],
         "webhooks": [asdict(webhook) for webhook in conversation.webhooks],
+        "soft_declines": [shown_decline(one) for one in conversation.declines],
         "action": conversation.link,
         "threeds": [shown_message(one) for one in sorted(conversation.messages, key=lambda one: one.at)],
         "session": conversation.session,

@@ -51,14 +51,14 @@ HEADERS = {
 class Person:
     """A person authenticates in a browser of their own, whenever they like."""
 
-    invite: Callable[[str, bool], None]  # link, and whether it opens by itself
+    invite: Callable[[str, bool], Awaitable[None]]  # link, and whether it opens by itself
     open_page: Callable[[str], bool] | None  # None: nothing is opened
     seconds_max: float = ACTION_SECONDS_MAX + RETURN_MARGIN_SECONDS
 
     async def act(self, link: str) -> None:
         """Open the page, or say where it is; what comes of it is told by the webhook."""
         is_opened = self.open_page is not None and await asyncio.to_thread(self.open_page, link)
-        self.invite(link, is_opened)
+        await self.invite(link, is_opened)
 
 
 def open_page(link: str) -> bool:

@@ -16,6 +16,7 @@ from tollhouse.net.merchant import Unreachable
 CVV_BY_BRAND_DIGITS = {15: "1234"}  # American Express prints four digits
 CVV = "123"
 CARD_YEARS = 3
+INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ class Result:
     """How it ended. `is_expected`: as the plan wanted it."""
 
     is_expected: bool
-    outcome: str  # succeeded, cancelled, failed, refund_declined; refused (a call), or unfinished
+    outcome: str  # succeeded, cancelled, failed, refund_declined; refused (a call), interrupted, or unfinished
     reason: str | None
     description: str
 
@@ -115,6 +116,26 @@ async def _send_payer(conversation: Conversation, payer: Payer) -> Result | None
     except Unreachable as problem:
         return _unfinished("payer_stuck", f"the payer's way breaks off: {problem}")
     return None
+
+
+async def play_until_stopped(plan: Plan, conversation: Conversation, payer: Payer) -> Result:
+    """The same; Ctrl-C ends it with a result too, and what comes after it goes on."""
+    try:
+        return await play(plan, conversation, payer)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        assert task is not None
+        task.uncancel()
+        return _interrupted(conversation)
+
+
+def _interrupted(conversation: Conversation) -> Result:
+    session_id = conversation.session.get("id")
+    told = f"session {session_id} was left as {conversation.session.get('status')} and goes on by itself"
+    if session_id is None:
+        name = conversation.merchant.project.name
+        told = f"no session was named yet; `tollhouse session list --project {name}` shows whether there is one"
+    return Result(is_expected=False, outcome=INTERRUPTED, reason=None, description=told)
 
 
 def judge(plan: Plan, conversation: Conversation) -> Result:

@@ -25,7 +25,6 @@ LATER: dict[str, object] = {
     "sync_payments": False,
     "redirect_passthrough": False,
     "card_id": "off",
-    "widget_origins": "*",
     "signature": "body",
 }
 
@@ -197,11 +196,13 @@ def shown_project(known: KnownProject) -> dict[str, Any]:
 def shown_settings(project: Project) -> dict[str, object]:
     """Every setting under its name of wire-api 16. Durations in seconds."""
     settings = asdict(project.settings)
-    version, exemptions = settings.pop("webhook_version"), settings.pop("threeds_exemptions")
+    version = settings.pop("webhook_version")
+    exemptions, origins = settings.pop("threeds_exemptions"), settings.pop("widget_origins")
     return {
         "webhook_url": project.webhook_url,
         **settings,
         "threeds_exemptions": ",".join(exemptions) or "none",
+        "widget_origins": ",".join(origins) or "none",
         "webhook_version": "session" if version is None else f"v{version}",
         **LATER,
         "live": project.is_live,

@@ -13,6 +13,7 @@ import msgspec
 from tollhouse.boot.config import Config
 from tollhouse.cli.database import on_database
 from tollhouse.cli.failure import Failure
+from tollhouse.cli.project import load_known
 from tollhouse.cli.settings import with_config
 from tollhouse.life import Life
 from tollhouse.money import Money
@@ -39,7 +40,13 @@ def list_some(config: Config, *, project: str | None, status: str | None, limit:
     """List sessions, newest first."""
     from tollhouse.store.reads import list_sessions
 
-    found = on_database(config, lambda pool: list_sessions(pool, project=project, status=status, limit=limit))
+    async def work(pool: asyncpg.Pool) -> list[PaymentSession]:
+        found = await list_sessions(pool, project=project, status=status, limit=limit)
+        if project is not None and not found:
+            await load_known(pool, project)  # who asks for a project that does not exist is told so
+        return found
+
+    found = on_database(config, work)
     if as_json:
         click.echo(json.dumps([summary(session) for session in found], indent=2))
         return

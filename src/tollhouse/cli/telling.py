@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from tollhouse.authentication import ACTION_SECONDS_MAX
-from tollhouse.cli.conversation import CallMade, Happened, MessagePassed, PayerDid, WebhookCame
+from tollhouse.cli.conversation import CallMade, DeclineHeard, Happened, MessagePassed, PayerDid, WebhookCame
 from tollhouse.cli.threeds import arrow_line
 
 _WAIT_SECONDS = 1.0
@@ -45,6 +45,9 @@ class Teller:
                 self._say(f"{at}  {click.style('payer', fg='yellow')} → {happened.text}")
             case MessagePassed():
                 self._say(f"{at}  {arrow_line(happened.message)}")
+            case DeclineHeard():
+                words = click.style(happened.decline.words, fg="yellow")
+                self._say(f"{at}  {click.style('←', fg='magenta')} acquirer: {words}")
 
     def invite(self, link: str, is_opened: bool) -> None:
         """A person has to open the payer's page. Who is told nothing on stdout is told this on stderr."""
@@ -85,6 +88,10 @@ class Teller:
         self._say(f"\n{_mark(result['ok'])} {outcome}: {reason}{result['description']}")
         if "id" in session:
             self._say(f"  its life: tollhouse session show {session['id']}")
+
+    def warn(self, text: str) -> None:
+        """Something that a reader must know of what was told. Who is told nothing on stdout finds it in the JSON."""
+        self._say(f"\n{click.style('note:', fg='yellow', bold=True)} {text}")
 
     async def show_waiting(self) -> None:
         """On a terminal: how long it has been waiting, from the first second on. Until cancelled."""

@@ -39,7 +39,7 @@ Examples:
 @click.command(epilog=_EPILOG)
 @with_config()
 def command(config: Config) -> None:
-    """Start everything on this machine: database, sandbox, gateway, workers. Ctrl-C stops it."""
+    """Start everything on this machine: database, sandbox, gateway, workers, demo shop. Ctrl-C stops it."""
     log = MergedLog(config.log_format)
     if config.home.exists():
         make_home(config.home)
@@ -105,16 +105,18 @@ class _Up:
         if self._database is not None:
             dsn = self._start_database(self._database)
         await self._migrate(dsn)
-        sandbox, gateway, work = self._parts = [
+        sandbox, gateway, work, shop = self._parts = [
             Kept(part, self._log) for part in _parts(replace(self._config, database_url=dsn))
         ]
-        for part in self._parts:
+        for part in (sandbox, gateway, work):
             await part.start()
         self._log.say("waiting until the gateway and the sandbox are ready")
         try:
             async with asyncio.timeout(_READY_SECONDS_MAX):
                 for part in (sandbox, gateway, work):
                     await part.wait_until_ready()
+                await shop.start()
+                await shop.wait_until_ready()
         except TimeoutError:
             raise Failure(
                 f"not ready after {_READY_SECONDS_MAX:.0f} s; the lines above may tell why, or --log-level debug"
@@ -156,10 +158,10 @@ class _Up:
         await asyncio.gather(*watching, *(part.keep() for part in self._parts))
 
     async def _stop(self) -> None:
-        """Stops in this order: who takes payments, who works on them, the sandbox, the database."""
+        """Stops in this order: who asks for payments, who takes them, who works on them, the sandbox, the database."""
         self._claimed.mark_stopping()
         self._log.say("stopping")
-        by_order = [self._parts[index] for index in (1, 2, 0)] if self._parts else []
+        by_order = [self._parts[index] for index in (3, 1, 2, 0)] if self._parts else []
         for part in by_order:
             await part.stop()
         if self._database is not None:
@@ -177,6 +179,7 @@ def _parts(config: Config) -> list[Part]:
         ("sandbox", "sandbox", (place, config.sandbox_port, "/healthz")),
         ("gateway", "serve", (place, config.port, "/readyz")),
         ("work", "work", None),
+        ("shop", "shop", (place, config.shop_port, "/healthz")),
     )
     return [
         Part(
@@ -197,6 +200,7 @@ def _announcement(config: Config) -> str:
 Tollhouse is ready.
 
   Gateway          {gateway}{reached}
+  Demo shop        {local_url(config.host, config.shop_port)}
   API reference    {gateway}/docs
   Sandbox's books  {local_url(config.host, config.sandbox_port)}/books
   Test card        4242 4242 4242 4242, any month to come, any CVV

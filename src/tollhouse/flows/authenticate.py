@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
-from urllib.parse import parse_qsl, quote
 
 import msgspec
 
@@ -27,6 +26,7 @@ from tollhouse.masking import mask_json
 from tollhouse.money import Money
 from tollhouse.payment import Payment, Phase
 from tollhouse.ports import Stale, World
+from tollhouse.progress import FINAL, end_url, form_note, stage_of, with_session_id
 from tollhouse.session import PaymentSession
 from tollhouse.threeds.message import Component, MessageRefused, MessageType
 from tollhouse.threeds.reading import accept, header, read
@@ -57,6 +57,7 @@ class Showing(StrEnum):
     WAIT = "wait"  # the directory server is being asked
     CHALLENGE = "challenge"
     DECOUPLED = "decoupled"
+    FINISH = "finish"  # the payer has done their share; the payment's end decides where they go
     OVER = "over"
 
 
@@ -86,6 +87,7 @@ class View:
     challenge_requests: Mapping[str, str] = field(default_factory=dict)
     return_url: str | None = None
     can_retry: bool = False
+    origins: tuple[str, ...] = ()  # whose pages may frame this one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,9 +303,18 @@ def _addresses(world: World, payment: Payment) -> Addresses:
 
 def _view(world: World, session: PaymentSession, payment: Payment) -> View:
     now = world.clock.now()
-    shown = View(showing=Showing.OVER, merchant=session.project, money=payment.money, now=now)
+    note = form_note(payment)
+    shown = View(
+        showing=Showing.OVER,
+        merchant=payment.merchant_name or session.project,
+        money=payment.money,
+        now=now,
+        origins=note.origins if note else (),
+    )
     if payment.phase is not Phase.AWAIT_ACTION:
-        return replace(shown, return_url=_return_url(session, payment))
+        if _is_awaited(payment):
+            return replace(shown, showing=Showing.FINISH)
+        return replace(shown, return_url=_way_back(session, payment))
     current = session.authentications_of(payment.id)[-1]
     showing = SHOWN[current.state]
     view = replace(
@@ -323,17 +334,25 @@ def _view(world: World, session: PaymentSession, payment: Payment) -> View:
     return view
 
 
-def _return_url(session: PaymentSession, payment: Payment) -> str | None:
-    """Where the merchant wants the payer back, with the session's id in the query unless the merchant has one there."""
+def _way_back(session: PaymentSession, payment: Payment) -> str | None:
+    """Where a payer goes who has nothing left to do here."""
+    note = form_note(payment)
+    if note is not None:
+        stage = stage_of(payment, succeeds_on_hold=note.succeeds_on_hold)
+        if (url := end_url(session, payment, note, stage)) is not None:
+            return url
     url = (payment.details.options or {}).get("return_url")
     if url is None or not payment.names_session_on_return:
         return url
-    address, hash_mark, fragment = str(url).partition("#")
-    place, _, query = address.partition("?")
-    if "session_id" in dict(parse_qsl(query, keep_blank_values=True)):
-        return str(url)
-    query = "&".join(part for part in (query, f"session_id={quote(session.id, safe='')}") if part)
-    return f"{place}?{query}{hash_mark}{fragment}"
+    return with_session_id(str(url), session.id)
+
+
+def _is_awaited(payment: Payment) -> bool:
+    """Whether the payer's page waits for the payment's end: it decides which address of the form's merchant is next."""
+    note = form_note(payment)
+    if note is None or not note.has_return_url:
+        return False
+    return stage_of(payment, succeeds_on_hold=note.succeeds_on_hold) not in FINAL
 
 
 def _note(payment_id: str, direction: str, message: Mapping[str, Any]) -> Note:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from tollhouse import decision
-from tollhouse.card import CardDetails
+from tollhouse.card import GivenCard
 from tollhouse.flows.keep_card import drop_card, keep_card
 from tollhouse.flows.settle import Call, Settled, settle_call
 from tollhouse.ports import KeyTaken, World
 from tollhouse.session import Offer
 
 
-async def create_session(world: World, call: Call, offer: Offer, card: CardDetails | None) -> Settled:
+async def create_session(world: World, call: Call, offer: Offer, card: GivenCard | None) -> Settled:
     """Open a session with whatever the merchant gave already; a card given now is kept for 24 hours.
 
     Raises `CardHasExpired`, `KeyTaken`.

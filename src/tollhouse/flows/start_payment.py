@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tollhouse import decision
-from tollhouse.card import CardDetails
+from tollhouse.card import GivenCard
 from tollhouse.flows.exempt import exempt
 from tollhouse.flows.keep_card import drop_card, keep_card
 from tollhouse.flows.settle import Call, Settled, decide, settle_call
@@ -12,13 +12,13 @@ from tollhouse.refusal import Refusal, SessionUnknown
 from tollhouse.session import Offer
 
 
-async def start_payment(world: World, call: Call, session_id: str, offer: Offer, card: CardDetails | None) -> Settled:
+async def start_payment(world: World, call: Call, session_id: str, offer: Offer, card: GivenCard | None) -> Settled:
     """Start the payment of a created session. Raises what `decision.start_payment` refuses, before keeping a card."""
     session = await world.store.find_session(call.project.name, session_id)
     if session is None:
         raise SessionUnknown
-    decision.require_startable(session)
     now = world.clock.now()
+    decision.require_whole(session, offer, now=now, is_card_coming=card is not None)
     kept = await keep_card(world, call.project, offer, card, now=now)
     exemption = await exempt(world, call.project, decision.merge_offer(session.offer, kept))
     try:
@@ -35,7 +35,7 @@ async def start_payment(world: World, call: Call, session_id: str, offer: Offer,
         raise
 
 
-async def init_payment(world: World, call: Call, offer: Offer, card: CardDetails) -> Settled:
+async def init_payment(world: World, call: Call, offer: Offer, card: GivenCard) -> Settled:
     """Create a session and start its payment in one commit. Raises `CardHasExpired`, `KeyTaken`."""
     now = world.clock.now()
     kept = await keep_card(world, call.project, offer, card, now=now)

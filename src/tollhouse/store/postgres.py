@@ -15,6 +15,7 @@ from tollhouse.exemption import LowValueUse
 from tollhouse.grouping import Grouped
 from tollhouse.idempotency import UsedKey
 from tollhouse.ports import ClaimedDelivery, CommitUnclear, KeyTaken, Stale, StoreUnreachable
+from tollhouse.public_token import CARD_TOKEN_CVV_SECONDS_MAX
 from tollhouse.session import PaymentSession
 from tollhouse.store import rows
 from tollhouse.store.queries import QUERIES
@@ -48,7 +49,7 @@ LOST = (
 )
 AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
-Announced = Callable[[str, str], None]
+Changed = Callable[[Change], None]
 
 
 class Connection(asyncpg.Connection):
@@ -94,10 +95,10 @@ def _refusal_of(problem: asyncpg.PostgresError) -> Exception:
 class PostgresStore:
     """Implements the port `Store` for one node."""
 
-    def __init__(self, pool: asyncpg.Pool, *, node: str, announced: Announced | None = None) -> None:
+    def __init__(self, pool: asyncpg.Pool, *, node: str, changed: Changed | None = None) -> None:
         self._pool = pool
         self._node = node
-        self._announced = announced
+        self._changed = changed
         self._commits: Grouped[Change, Exception | None] = Grouped(self._commit_group, group_size_max=GROUP_SIZE_MAX)
         self._finishes: Grouped[tuple[Any, Any], None] = Grouped(self._finish_group, group_size_max=GROUP_SIZE_MAX)
         self._notes: Grouped[_Note, None] = Grouped(self._insert_notes, group_size_max=GROUP_SIZE_MAX)
@@ -105,9 +106,9 @@ class PostgresStore:
         self._notes_count = 0
 
     @classmethod
-    async def open(cls, dsn: str, *, node: str, announced: Announced | None = None) -> PostgresStore:
+    async def open(cls, dsn: str, *, node: str, changed: Changed | None = None) -> PostgresStore:
         """A store on a pool of its own."""
-        return cls(await open_pool(dsn), node=node, announced=announced)
+        return cls(await open_pool(dsn), node=node, changed=changed)
 
     @property
     def pool(self) -> asyncpg.Pool:
@@ -127,8 +128,8 @@ class PostgresStore:
         refused = await self._commits.ask(change)
         if refused is not None:
             raise refused
-        if change.events and self._announced is not None:
-            self._announced(change.session.project, change.session.id)
+        if self._changed is not None:
+            self._changed(change)
 
     async def _commit_group(self, changes: list[Change]) -> list[Exception | None]:
         """A verdict each. A session or key that stands twice in the group goes into a statement of its own."""
@@ -265,7 +266,7 @@ class PostgresStore:
 
     async def live_cvv_slots(self, slots: Sequence[str]) -> set[str]:
         """Which of these slots of security codes some row still names."""
-        return {row["slot"] for row in await self._read("live_cvv_slots", list(slots))}
+        return {row["slot"] for row in await self._read("live_cvv_slots", list(slots), CARD_TOKEN_CVV_SECONDS_MAX)}
 
     async def _read(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
         try:

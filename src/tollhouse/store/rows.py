@@ -156,6 +156,7 @@ def _payment_row(session: PaymentSession, payment: Payment) -> Columns:
         payment.action_link,
         payment.action_deadline_at,
         payment.card.fingerprint,
+        payment.merchant_name,
     )
 
 
@@ -263,6 +264,7 @@ def _payment_of(row: Row) -> Payment:
         names_session_on_return=row["names_session_on_return"],
         action_link=row["action_link"],
         action_deadline_at=row["action_deadline_at"],
+        merchant_name=row["merchant_name"],
     )
 
 

@@ -96,7 +96,7 @@ def authentication_request(
     payment = session.payment(authentication.payment_id)
     offered = {
         **_ids(authentication),
-        **_requestor(session, registration, addresses),
+        **_requestor(session, payment, registration, addresses),
         **_amount(payment, now),
         **_browser(browser),
         **_payer(payment),
@@ -130,10 +130,13 @@ def _ids(authentication: Authentication) -> dict[str, Any]:
     }
 
 
-def _requestor(session: PaymentSession, registration: Registration, addresses: Addresses) -> dict[str, Any]:
+def _requestor(
+    session: PaymentSession, payment: Payment, registration: Registration, addresses: Addresses
+) -> dict[str, Any]:
+    name = payment.merchant_name or session.project
     return {
         "threeDSRequestorID": REQUESTOR_ID,
-        "threeDSRequestorName": session.project[:NAME_LENGTH_MAX],
+        "threeDSRequestorName": name[:NAME_LENGTH_MAX],
         "threeDSRequestorURL": addresses.public_url,
         "acquirerBIN": registration.acquirer_bin,
         "acquirerMerchantID": session.project[:15],
@@ -141,7 +144,7 @@ def _requestor(session: PaymentSession, registration: Registration, addresses: A
         "acquirerCountryCodeSource": "01",
         "mcc": registration.category_code,
         "merchantCountryCode": registration.country,
-        "merchantName": session.project[:NAME_LENGTH_MAX],
+        "merchantName": name[:NAME_LENGTH_MAX],
     }
 
 

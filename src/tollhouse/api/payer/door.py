@@ -107,7 +107,7 @@ class PayerDoor:
         if visit.step == "state":
             return _state(view)
         if visit.step == "method":
-            return _signal(visit, link)
+            return _signal(visit, link, view)
         if visit.step == "challenge":
             return await self._take_return(visit, link, body, view)
         if visit.step == "browser":
@@ -130,7 +130,7 @@ class PayerDoor:
         if brought and not self._returns.is_over(link):
             self._returns.count(link)
             await self._steps.take_return(self._world, link, brought)
-        return _onward(visit, link, view) if visit.is_in_window else _signal(visit, link)
+        return _onward(visit, link, view) if visit.is_in_window else _signal(visit, link, view)
 
     async def _hear_results(self, body: bytes) -> Reply:
         answer = await self._steps.hear_results(self._world, body)
@@ -154,7 +154,9 @@ def _no_such_link() -> Refusal:
 def _page(visit: Visit, link: str, view: View) -> Reply:
     if view.showing is not Showing.OVER:
         page = payer_page(visit.texts, link, view)
-        return Reply(status=200, body=page.encode(), headers=page_headers(view))
+        return Reply(status=200, body=page.encode(), headers=page_headers(view, in_dialog=visit.in_dialog))
+    if visit.in_dialog:  # the form around it knows how it ended, and goes on
+        return Reply(status=200, body=end_page(visit.texts).encode(), headers=notice_headers(view))
     if view.return_url is None:
         return Reply(status=200, body=end_page(visit.texts).encode(), headers=notice_headers())
     return Reply(status=303, body=b"", headers=notice_headers() | {"Location": in_header(view.return_url)})
@@ -164,9 +166,9 @@ def _state(view: View) -> Reply:
     return Reply(status=200, body=msgspec.json.encode(state_of(view)), headers=JSON_HEADERS)
 
 
-def _signal(visit: Visit, link: str) -> Reply:
+def _signal(visit: Visit, link: str, view: View) -> Reply:
     page = signal_page(visit.texts, link, visit.step)
-    return Reply(status=200, body=page.encode(), headers=signal_headers())
+    return Reply(status=200, body=page.encode(), headers=signal_headers(view))
 
 
 def _onward(visit: Visit, link: str, view: View) -> Reply:
@@ -176,5 +178,5 @@ def _onward(visit: Visit, link: str, view: View) -> Reply:
     policy of the page with the form (form-action), which knows nothing of the shop.
     """
     if view.showing is Showing.OVER:
-        return _signal(visit, link)
+        return _signal(visit, link, view)
     return Reply(status=303, body=b"", headers=notice_headers() | {"Location": f"../{link}"})

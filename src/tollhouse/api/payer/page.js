@@ -114,7 +114,7 @@
   function openAnew() {
     if (isLeaving) return;
     isLeaving = true;
-    location.replace(link);
+    location.replace(link + location.search);
     setTimeout(() => { isLeaving = false; }, 10000); // the connection may just have gone
   }
 
@@ -248,7 +248,7 @@
 
   function statusText() {
     if (isOffline) return texts.offline;
-    if (state.showing === "over") return texts.over;
+    if (state.showing === "finish" || state.showing === "over") return texts.over;
     if (secondsLeft() === 0) return texts.late;
     if (state.showing !== "challenge") return texts[state.showing];
     if (hasReturned) return texts.returned;
@@ -314,6 +314,13 @@
       pollNow();
     }
   });
+
+  // In a merchant's dialog the frame has the keys: the page around it asks whether the payer wants to leave.
+  if (location.search === "?in=dialog") {
+    addEventListener("keydown", (event) => {
+      if (event.key === "Escape") parent.postMessage({ tollhouse: "leave" }, "*");
+    });
+  }
 
   addEventListener("offline", () => setOffline(true));
   addEventListener("online", pollNow);

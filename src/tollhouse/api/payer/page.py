@@ -23,7 +23,7 @@ _LOCK = (
 
 def payer_page(texts: Texts, link: str, view: View) -> str:
     """The page while the authentication goes on."""
-    waits = view.showing in (Showing.WAIT, Showing.DECOUPLED)
+    waits = view.showing in (Showing.WAIT, Showing.DECOUPLED, Showing.FINISH)
     refresh = f'<noscript><meta http-equiv="refresh" content="{PLAIN_REFRESH_SECONDS}"></noscript>' if waits else ""
     status = escape(_plain_status(texts, view))
     main = (
@@ -63,7 +63,7 @@ def signal_page(texts: Texts, link: str, step: str) -> str:
     """What a page of the issuer comes back to: it tells the payer's page above, or leads there. No sight to see."""
     onward = escape(f"../{link}")
     return (
-        f'<!doctype html>\n<html lang="{texts.language}"><head><meta charset="utf-8">'
+        f'<!doctype html>\n<html {_tongue(texts)}><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
         f'<noscript><meta http-equiv="refresh" content="0; url={onward}"></noscript>'
         f"<title>{escape(texts.title)}</title><style>{STYLE}</style></head>"
@@ -73,9 +73,15 @@ def signal_page(texts: Texts, link: str, step: str) -> str:
     )
 
 
+def _tongue(texts: Texts) -> str:
+    """The attributes that say the language and, where lines do not run as they do by default, how they run."""
+    direction = ' dir="rtl"' if texts.runs_left else ""
+    return f'lang="{texts.language}"{direction}'
+
+
 def _document(texts: Texts, title: str, main: str, *, head: str = "", foot: str = "") -> str:
     return (
-        f'<!doctype html>\n<html lang="{texts.language}"><head><meta charset="utf-8">'
+        f'<!doctype html>\n<html {_tongue(texts)}><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
         f"<title>{escape(title)}</title>{head}<style>{STYLE}</style></head><body>"
         f"<header><p>{_LOCK}{escape(texts.banner)}</p></header>"
@@ -109,7 +115,7 @@ def _plain_status(texts: Texts, view: View) -> str:
             return texts.challenge_plain if may_open(view.acs_url) else texts.blocked
         case Showing.DECOUPLED:
             return texts.decoupled
-        case Showing.OVER:
+        case Showing.FINISH | Showing.OVER:
             return texts.over
 
 
@@ -125,7 +131,7 @@ def _plain(texts: Texts, link: str, view: View) -> str:
             return _form(view.acs_url, texts.go_on, "payer-continue", request) + retry
         case Showing.CHALLENGE:
             return retry
-        case Showing.WAIT | Showing.DECOUPLED | Showing.OVER:
+        case Showing.WAIT | Showing.DECOUPLED | Showing.FINISH | Showing.OVER:
             return f'<p class="quiet">{escape(texts.wait_plain)}</p>{retry}'
 
 

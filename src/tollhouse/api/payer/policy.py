@@ -26,10 +26,13 @@ _COMMON = f"default-src 'none'; style-src {_hash(STYLE)}; img-src data:; base-ur
 _SHUT = ("camera", "display-capture", "geolocation", "microphone", "midi", "payment", "usb")
 _PERMISSIONS = ", ".join(("publickey-credentials-get=*", *(f"{name}=()" for name in _SHUT)))
 _CLOSED = {"Permissions-Policy": _PERMISSIONS, "Cross-Origin-Resource-Policy": "same-origin"}
+NOBODY = "'none'"
+# Older than frame-ancestors, X-Frame-Options cannot name anybody: it is left out, as is what keeps pages apart.
+_FRAMED = {"X-Frame-Options": "", "Cross-Origin-Resource-Policy": "cross-origin"}
 JSON_HEADERS = {"Content-Type": "application/json; charset=utf-8", "Cross-Origin-Resource-Policy": "same-origin"}
 
 
-def page_headers(view: View) -> dict[str, str]:
+def page_headers(view: View, *, in_dialog: bool = False) -> dict[str, str]:
     """Of the page with the issuer's frames, whose pages hop from host to host: any https, and the sandbox's address.
 
     It does not isolate itself from a window that opened it: to a shop that opens a window for the payer, the window
@@ -38,21 +41,28 @@ def page_headers(view: View) -> dict[str, str]:
     issuer = " ".join(("'self'", "https:", *loopback_origins(view)))
     policy = (
         f"{_COMMON}; script-src {_hash(SCRIPT)}; connect-src 'self'; frame-src {issuer}; form-action {issuer}; "
-        "frame-ancestors 'none'"
+        f"frame-ancestors {_above(view) if in_dialog else NOBODY}"
     )
-    return _document(policy)
+    return _document(policy) | (_FRAMED if in_dialog else {})
 
 
-def signal_headers() -> dict[str, str]:
+def signal_headers(view: View) -> dict[str, str]:
     """Of the page that issuers' pages come back to. It lives in their frames, which an issuer may have nested."""
-    policy = f"{_COMMON}; script-src {_hash(SIGNAL_SCRIPT)}; form-action 'none'; frame-ancestors 'self' https:"
-    # Older than frame-ancestors, X-Frame-Options cannot say this: it is left out.
-    return _document(policy) | {"X-Frame-Options": ""}
+    above = f"{_above(view)} https:"
+    policy = f"{_COMMON}; script-src {_hash(SIGNAL_SCRIPT)}; form-action 'none'; frame-ancestors {above}"
+    return _document(policy) | _FRAMED
 
 
-def notice_headers() -> dict[str, str]:
-    """Of pages that only say something."""
-    return _document(f"{_COMMON}; form-action 'none'; frame-ancestors 'none'")
+def notice_headers(view: View | None = None) -> dict[str, str]:
+    """Of pages that only say something; with a view in the dialog of its payment's merchant."""
+    above = NOBODY if view is None else _above(view)
+    policy = f"{_COMMON}; form-action 'none'; frame-ancestors {above}"
+    return _document(policy) | ({} if view is None else _FRAMED)
+
+
+def _above(view: View) -> str:
+    """Whose pages may stand around ours: our own, and those of the merchant whose form it came from."""
+    return " ".join(("'self'", *view.origins))
 
 
 def _document(policy: str) -> dict[str, str]:

@@ -22,6 +22,7 @@ FIELDS_MAX = 20
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 PATH = re.compile(r"/3ds/(?P<link>[A-Za-z0-9_-]{22})(?:/(?P<step>browser|state|method|challenge|again))?")
 RESULTS = "/3ds/results"
+IN_DIALOG = b"in=dialog"
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -48,6 +49,7 @@ class Visit:
     verb: str
     headers: dict[bytes, bytes]
     ip: str | None
+    in_dialog: bool = False  # framed by the page of a merchant who uses our form
 
     def header(self, name: bytes) -> str:
         """A header's value; empty when it is absent."""
@@ -91,6 +93,7 @@ def read_visit(scope: Scope) -> Visit:
         verb=scope["method"],
         headers=dict(reversed(scope["headers"])),
         ip=_ip(client[0]) if client else None,
+        in_dialog=scope.get("query_string", b"") == IN_DIALOG,
     )
 
 

@@ -19,6 +19,7 @@ CARD = {
 CUSTOMER = {"reference": "u-3108", "contacts": [{"email": "kai@example.org"}]}
 EUROS = {"amount": 2590, "currency": "eur"}
 SESSION_ID = "ps_410027"
+PUBLIC_TOKEN = "a2ea186cfffd893ab40f0a4311b181b69564d555991f96d9ec66b92f5fc1e5b9"
 
 REQUESTS: dict[str, dict[str, Any]] = {
     "session/create": {"amount_details": EUROS, "customer": CUSTOMER, "metadata": "order-5512"},
@@ -39,6 +40,15 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "metadata": "item returned",
     },
     "session/status": {"session_id": SESSION_ID},
+    "token": {
+        "acquiring_widget": {
+            "session_id": SESSION_ID,
+            "locale": "de",
+            "success_return_url": "https://shop.example/ok",
+            "failure_return_url": "https://shop.example/no",
+        }
+    },
+    "token/info": {"type": "public_token", "public_token": {"token": PUBLIC_TOKEN}},
 }
 
 _PAYMENT: dict[str, Any] = {
@@ -70,10 +80,25 @@ _PAYMENTS: dict[str, dict[str, Any]] = {
     "session/refund": {**_PAID, "refunds": [_REFUND]},
     "session/status": _PAID,
 }
+_OTHERS: dict[str, dict[str, Any]] = {
+    "token": {"status": "ok", "public_token": PUBLIC_TOKEN},
+    "token/info": {
+        "status": "ok",
+        "info": {
+            "type": "public_token",
+            "token": PUBLIC_TOKEN,
+            "created_at": "2026-03-02T09:15:00+00:00",
+            "finished_at": "2026-03-03T09:15:00+00:00",
+            "is_active": True,
+        },
+    },
+}
 
 
 def answer(method: str, api_version: int) -> dict[str, Any]:
     """What the method's example request may be answered."""
+    if method in _OTHERS:
+        return _OTHERS[method]
     payment = _PAYMENTS.get(method)
     session: dict[str, Any] = {
         "id": SESSION_ID,

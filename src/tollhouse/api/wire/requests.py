@@ -15,7 +15,7 @@ import msgspec
 
 from tollhouse.api.wire import shapes
 from tollhouse.api.wire.form import CONTROL, Form
-from tollhouse.card import CVV, CardDetails, Expiry, PANInvalid, parse_pan
+from tollhouse.card import CVV, CardDetails, Expiry, GivenCard, PANInvalid, TokenizedCard, parse_pan
 from tollhouse.masking import holds_card
 from tollhouse.money import CURRENCIES, Money
 from tollhouse.payment import Details
@@ -44,7 +44,7 @@ LATER_TYPES = frozenset(
         "upi",
     }
 )
-LATER_CARD_TYPES = frozenset({"encrypted_card", "tokenized_card", "secured_card"})
+LATER_CARD_TYPES = frozenset({"secured_card"})
 # Personal data: kept with the payment, never shown again (wire-api 10.8).
 UNECHOED_OF_PARTICIPANT = ("date_of_birth", "date_of_incorporation", "document", "identity_document")
 
@@ -64,7 +64,7 @@ class Asked:
 
     session_id: str | None = None
     offer: Offer = NOTHING_OFFERED
-    card: CardDetails | None = None
+    card: GivenCard | None = None
     money: Money | None = None
     payment_id: str | None = None
     metadata: Any = None
@@ -169,8 +169,8 @@ def _money(given: shapes.AmountDetails | None) -> Money | None:
     return Money(given.amount, currency)
 
 
-def _card(method: shapes.PaymentMethod | None, now: datetime) -> CardDetails | None:
-    """Open card details; None when there are none or another type of the family is meant."""
+def _card(method: shapes.PaymentMethod | None, now: datetime) -> GivenCard | None:
+    """Open card details or a card's token; None when there are none or another type of the family is meant."""
     if method is None or method.type in LATER_TYPES:
         return None
     if method.type != "card":
@@ -180,11 +180,21 @@ def _card(method: shapes.PaymentMethod | None, now: datetime) -> CardDetails | N
         raise RequestInvalid("payment_details.card", "required")
     if card.type in LATER_CARD_TYPES:
         return None
-    if card.type != "bank_card":
-        raise RequestInvalid("payment_details.card.type", "one of the types of the reference expected")
-    given = card.bank_card
-    if given is None:
-        raise RequestInvalid("payment_details.card.bank_card", "required")
+    match card.type:
+        case "bank_card" if card.bank_card is not None:
+            return read_open_card(card.bank_card, now)
+        case "tokenized_card" if card.tokenized_card is not None:
+            return TokenizedCard(token=card.tokenized_card.token)
+        case "encrypted_card" if card.encrypted_card is not None:
+            return TokenizedCard(token=card.encrypted_card.number_hash)
+        case "bank_card" | "tokenized_card" | "encrypted_card":
+            raise RequestInvalid(f"payment_details.card.{card.type}", "required")
+        case _:
+            raise RequestInvalid("payment_details.card.type", "one of the types of the reference expected")
+
+
+def read_open_card(given: shapes.BankCard, now: datetime) -> CardDetails:
+    """Open card details. Raises `PANWrong`, `CardHasExpired`."""
     try:
         pan = parse_pan(given.number)
     except PANInvalid:
@@ -235,7 +245,7 @@ def _options(given: shapes.PaymentOptions | None, now: datetime) -> dict[str, An
         return None
     options: dict[str, Any] = {}
     if given.return_url is not None and given.return_url != NO_RETURN_URL:
-        if not _URL.fullmatch(given.return_url):
+        if not is_web_address(given.return_url):
             raise RequestInvalid("payment_options.return_url", "an absolute http or https URL expected")
         options["return_url"] = given.return_url
     if given.recurrent is not None:
@@ -245,6 +255,11 @@ def _options(given: shapes.PaymentOptions | None, now: datetime) -> dict[str, An
             raise RequestInvalid("payment_options.expiration_at", "an instant in the future expected")
         options["expiration_at"] = given.expiration_at
     return options
+
+
+def is_web_address(text: str) -> bool:
+    """Whether this is an absolute http or https URL that a browser can be sent to."""
+    return _URL.fullmatch(text) is not None
 
 
 def _is_future(text: str, now: datetime) -> bool:

@@ -81,11 +81,25 @@ class BankCard(Struct, kw_only=True):
     cardholder_name: Text | None = None
 
 
+class TokenizedCard(Struct, kw_only=True):
+    """A card by its token, which a browser got for it."""
+
+    token: Reference
+
+
+class EncryptedCard(Struct, kw_only=True):
+    """The same under its name for the family's tokenising widget; other members are accepted and ignored."""
+
+    number_hash: Reference
+
+
 class Card(Struct, kw_only=True):
     """A card: `type` names the member that holds it."""
 
     type: Kind
     bank_card: BankCard | None = None
+    tokenized_card: TokenizedCard | None = None
+    encrypted_card: EncryptedCard | None = None
 
 
 class PaymentMethod(Struct, kw_only=True):

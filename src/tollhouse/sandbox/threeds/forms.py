@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -15,9 +17,10 @@ from starlette.routing import Route
 from tollhouse.sandbox.cards import Challenge
 from tollhouse.sandbox.threeds.challenges import Act, Challenges, Notice
 from tollhouse.sandbox.threeds.dossiers import Dossier, Stage
-from tollhouse.sandbox.threeds.messages import Messages, erro
+from tollhouse.sandbox.threeds.messages import DESCRIPTIONS, NOT_RECOGNISED, Messages, erro
 from tollhouse.sandbox.threeds.pages import (
     show_challenge,
+    show_forgotten,
     show_method,
     show_refused,
     show_return,
@@ -26,12 +29,16 @@ from tollhouse.sandbox.threeds.pages import (
 )
 from tollhouse.sandbox.threeds.results import compose_error, compose_return
 from tollhouse.sandbox.threeds.words import Words, words_for
-from tollhouse.threeds.message import Component, MessageRefused, MessageType
+from tollhouse.threeds.message import Component, Members, MessageRefused, MessageType
 from tollhouse.threeds.reading import accept, read
 from tollhouse.threeds.writing import compose_erro, pack, unpack
 
 BODY_BYTES_MAX = 128 * 1024
 SESSION_DATA_LENGTH_MAX = 1024
+
+FORGOTTEN = f"{NOT_RECOGNISED} {DESCRIPTIONS[NOT_RECOGNISED]}: acsTransID"
+
+log = structlog.get_logger("tollhouse.sandbox")
 
 
 class Forms:
@@ -72,9 +79,9 @@ class Forms:
         try:
             sent = read(unpack(form.get("creq", "")), expects={MessageType.CREQ})
             dossier = self._challenges.dossiers.find(sent["acsTransID"])
-            if dossier is None or dossier.is_decoupled:
-                accept(sent, {"acsTransID": ""})
-            assert dossier is not None
+            if dossier is None:
+                return self._say_forgotten(request, sent)
+            accept(sent, {"acsTransID": "" if dossier.is_decoupled else sent["acsTransID"]})
             accept(sent, {"threeDSServerTransID": dossier.server_id})
         except MessageRefused as refused:
             return self._refuse(request, compose_erro(refused, component=Component.ISSUER), dossier)
@@ -92,6 +99,9 @@ class Forms:
         """What the payer did on the page."""
         words = _words(request)
         dossier = self._challenges.dossiers.find(request.path_params["issuer_id"])
+        if dossier is None and _is_id(request.path_params["issuer_id"]):
+            log.warning("sandbox.challenge_forgotten", acs_id=request.path_params["issuer_id"])
+            return show_forgotten(words, FORGOTTEN)
         if dossier is None or dossier.stage in (Stage.WAITING, Stage.DECOUPLED):
             return show_refused(words, "acsTransID: no challenge is open under this id")
         form = await read_form(request)
@@ -113,12 +123,20 @@ class Forms:
             case _:
                 return self._return(words, dossier, "cres", compose_return(dossier))
 
+    def _say_forgotten(self, request: Request, sent: Members) -> Response:
+        """A CReq for what is kept no longer: it was in memory, and so was the way back to the shop."""
+        log.warning("sandbox.challenge_forgotten", acs_id=sent["acsTransID"], server_id=sent["threeDSServerTransID"])
+        answer = erro(NOT_RECOGNISED, "acsTransID", sent, component=Component.ISSUER)
+        self._messages.note(Component.CLIENT, Component.ISSUER, sent)
+        self._messages.note(Component.ISSUER, Component.CLIENT, answer)
+        return _as_json(answer) if _wants_json(request) else show_forgotten(_words(request), FORGOTTEN)
+
     def _refuse(self, request: Request, answer: dict[str, Any], dossier: Dossier | None) -> Response:
         """An Erro goes back to the shop where we know the way; programs get it as JSON."""
         self._messages.note(Component.ISSUER, Component.CLIENT, answer)
         words = _words(request)
-        if "application/json" in request.headers.get("accept", ""):
-            return Response(msgspec.json.encode(answer), media_type="application/json; charset=utf-8")
+        if _wants_json(request):
+            return _as_json(answer)
         if dossier is not None and dossier.return_url is not None:
             return self._return(words, dossier, "erro", answer, is_noted=True)
         return show_refused(words, f"{answer['errorCode']} {answer['errorDescription']}: {answer['errorDetail']}")
@@ -155,6 +173,21 @@ async def read_form(request: Request) -> Mapping[str, str]:
 
 def _words(request: Request) -> Words:
     return words_for(request.headers.get("accept-language", ""))
+
+
+def _wants_json(request: Request) -> bool:
+    return "application/json" in request.headers.get("accept", "")
+
+
+def _as_json(members: Members) -> Response:
+    return Response(msgspec.json.encode(members), media_type="application/json; charset=utf-8")
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
 
 
 def _is_web(url: str) -> bool:

@@ -15,14 +15,14 @@ from tollhouse.threeds.writing import compose
 KEPT_MAX = 10_000  # authentications
 MESSAGES_MAX = 50  # of one authentication
 
-VERSION_NOT_SUPPORTED, INVALID, SERIAL_UNKNOWN = "102", "101", "307"
+VERSION_NOT_SUPPORTED, INVALID, NOT_RECOGNISED, SERIAL_UNKNOWN = "102", "101", "301", "307"
 TIMEOUT, TRANSIENT, PERMANENT, UNREACHABLE = "402", "403", "404", "405"
 DESCRIPTIONS: Mapping[str, str] = {
     INVALID: "The card is in no range of this directory server",
     VERSION_NOT_SUPPORTED: "The card's range does not speak this message version",
     "201": "Required element missing or empty",
     "203": "Format, length or value of an element is wrong",
-    "301": "Transaction ID not recognised",
+    NOT_RECOGNISED: "Transaction ID not recognised",
     SERIAL_UNKNOWN: "Serial number not recognised; ask again without it",
     TIMEOUT: "The 3DS server did not answer in time",
     TRANSIENT: "The 3DS server could not answer now",

@@ -74,8 +74,18 @@ def show_silent_method(words: Words) -> HTMLResponse:
 
 def show_refused(words: Words, detail: str) -> HTMLResponse:
     """Nothing can be shown; `detail` is for developers."""
-    body = f'<p role="alert">{words.refused}</p><p class="quiet" data-testid="challenge-refused">{escape(detail)}</p>'
+    body = f'<p role="alert">{escape(words.refused)}</p>{_detail(detail)}'
     return _page(words, words.refused_title, body, _HERE, status_code=400)
+
+
+def show_forgotten(words: Words, detail: str) -> HTMLResponse:
+    """The issuer was restarted and knows nothing of the challenge; the page around this one can begin another."""
+    body = f'<p role="alert" data-testid="challenge-forgotten">{escape(words.forgotten)}</p>{_detail(detail)}'
+    return _page(words, words.forgotten_title, body, _HERE, status_code=400)
+
+
+def _detail(detail: str) -> str:
+    return f'<p class="quiet" data-testid="challenge-refused">{escape(detail)}</p>'
 
 
 def _page(words: Words, title: str, body: str, policy: str, *, status_code: int = 200) -> HTMLResponse:

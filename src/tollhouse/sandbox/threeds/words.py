@@ -37,6 +37,8 @@ class Words:
     go_on: str
     refused_title: str
     refused: str
+    forgotten_title: str
+    forgotten: str
     method_title: str
     method: str
     one_minute: str
@@ -76,6 +78,9 @@ ENGLISH = Words(
     go_on="Continue",
     refused_title="This does not work",
     refused="The request from the shop cannot be used. Go back to the shop and start again.",
+    forgotten_title="The bank has forgotten this check",
+    forgotten="This test bank was restarted and no longer knows about this check. Nothing was decided and nothing was "
+    "paid. Press “Try again” on the page around this one: you are then asked anew.",
     method_title="Checking the device",
     method="The bank looks at the device. If this page stays, press the button.",
     one_minute="You have about one minute.",
@@ -115,6 +120,9 @@ RUSSIAN = Words(
     go_on="Продолжить",
     refused_title="Так не получится",
     refused="Запрос магазина нельзя принять. Вернитесь в магазин и начните снова.",
+    forgotten_title="Банк забыл об этой проверке",
+    forgotten="Тестовый банк был перезапущен и больше не знает об этой проверке. Ничего не решено и не оплачено. "
+    "Нажмите «Попробовать ещё раз» на странице вокруг этой: вас спросят заново.",
     method_title="Проверка устройства",
     method="Банк смотрит на устройство. Если страница не меняется, нажмите кнопку.",
     one_minute="У вас около одной минуты.",

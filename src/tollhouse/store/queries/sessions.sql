@@ -63,3 +63,6 @@ select split_part(sealed_cvv, '.', 2) as slot from payment
 where sealed_cvv is not null and split_part(sealed_cvv, '.', 2) = any ($1::text[])
 union select split_part(offer_sealed_cvv, '.', 2) from session
 where offer_sealed_cvv is not null and split_part(offer_sealed_cvv, '.', 2) = any ($1::text[])
+union select split_part(sealed_cvv, '.', 2) from card_token
+where sealed_cvv is not null and split_part(sealed_cvv, '.', 2) = any ($1::text[])
+    and created_at > clock_timestamp() - make_interval(secs => $2)

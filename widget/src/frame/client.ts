@@ -1,0 +1,127 @@
+// The form's own calls. Nothing is repeated here: who calls knows what a repetition would mean.
+
+import type { Info, State } from "./state";
+import { readInfo, readState } from "./state";
+
+const CALL_MS_MAX = 30_000;
+
+export interface CardInput {
+  number: string;
+  expiration_month: string;
+  expiration_year: string;
+  security_code: string;
+}
+
+export interface PayInput {
+  card: CardInput;
+  cardholder_name?: string;
+  recurrent?: boolean;
+}
+
+// lost: no answer, so nobody knows. broken: the server failed. busy: nothing happened, later perhaps. taken: this
+// session was started before. invalid: the token opens nothing. refused: something typed is wrong.
+export type Trouble = "lost" | "broken" | "busy" | "taken" | "invalid" | "refused";
+
+export class CallFailed extends Error {
+  constructor(
+    readonly trouble: Trouble,
+    readonly code = "",
+    readonly description = "",
+  ) {
+    super(trouble);
+  }
+}
+
+const TROUBLES: Record<number, Trouble> = { 400: "refused", 401: "invalid", 404: "invalid", 409: "taken", 429: "busy", 503: "busy" };
+
+export class Client {
+  constructor(
+    private readonly token: string,
+    private readonly send: typeof fetch = (...given) => fetch(...given),
+  ) {}
+
+  async form(): Promise<Info> {
+    const info = readInfo((await this.call("form", {})).form);
+    if (!info) throw new CallFailed("broken");
+    return info;
+  }
+
+  async pay(input: PayInput): Promise<State> {
+    return stateOf(await this.call("pay", input));
+  }
+
+  async status(): Promise<State> {
+    return stateOf(await this.call("status", {}));
+  }
+
+  // Each state as it comes; ends when the server ends it. Throws CallFailed.
+  async *stream(stop: AbortSignal): AsyncGenerator<State> {
+    const answer = await this.fetch("status", {}, stop, "application/x-ndjson");
+    if (!answer.headers.get("Content-Type")?.startsWith("application/x-ndjson") || !answer.body) {
+      yield stateOf((await readBody(answer)) as Record<string, unknown>);
+      return;
+    }
+    const reader = answer.body.getReader();
+    const decoder = new TextDecoder();
+    let rest = "";
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return;
+        const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
+        rest = lines.pop() ?? "";
+        for (const line of lines) if (line !== "") yield stateOf({ state: JSON.parse(line) });
+      }
+    } catch (error) {
+      throw error instanceof CallFailed ? error : new CallFailed("lost");
+    } finally {
+      reader.cancel().catch(() => undefined);
+    }
+  }
+
+  private async call(method: string, body: object): Promise<Record<string, unknown>> {
+    const stop = new AbortController();
+    const timer = setTimeout(() => stop.abort(), CALL_MS_MAX);
+    try {
+      return await readBody(await this.fetch(method, body, stop.signal, "application/json"));
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  private async fetch(method: string, body: object, signal: AbortSignal, accept: string): Promise<Response> {
+    let answer: Response;
+    try {
+      answer = await this.send(`/widget/v1/${method}`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json", Accept: accept, "X-PUBLIC-TOKEN": this.token },
+        body: JSON.stringify(body),
+        credentials: "omit",
+        cache: "no-store",
+        redirect: "error",
+        referrerPolicy: "no-referrer",
+        signal,
+      });
+    } catch {
+      throw new CallFailed("lost");
+    }
+    if (answer.ok) return answer;
+    const refused = await readBody(answer).catch(() => ({}) as Record<string, unknown>);
+    const { code = "", description = "" } = (refused.error ?? {}) as { code?: string; description?: string };
+    throw new CallFailed(TROUBLES[answer.status] ?? "broken", code, description);
+  }
+}
+
+async function readBody(answer: Response): Promise<Record<string, unknown>> {
+  try {
+    return (await answer.json()) as Record<string, unknown>;
+  } catch {
+    throw new CallFailed("lost");
+  }
+}
+
+function stateOf(body: Record<string, unknown>): State {
+  const state = readState(body.state);
+  if (!state) throw new CallFailed("broken");
+  return state;
+}

@@ -1,0 +1,5 @@
+// The script of the hosted page.
+
+import { start } from "./start";
+
+start(window);
