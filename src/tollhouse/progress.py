@@ -86,7 +86,14 @@ def note_of(options: FormOptions, origins: tuple[str, ...]) -> dict[str, Any]:
 def form_note(payment: Payment) -> FormNote | None:
     """The note of a payment; None when it was not made by the form."""
     note: Mapping[str, Any] | None = (payment.details.unechoed or {}).get(FORM)
-    return None if note is None else FormNote(**{**note, "origins": tuple(note["origins"])})
+    if note is None:
+        return None
+    return FormNote(
+        success_return_url=note.get("success_return_url"),
+        failure_return_url=note.get("failure_return_url"),
+        succeeds_on_hold=note.get("succeeds_on_hold", False),
+        origins=tuple(note.get("origins", ())),
+    )
 
 
 def progress_of(session: PaymentSession, options: FormOptions, now: datetime) -> Progress:

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.acceptance.browsers import NO_THIRD_PARTY_COOKIES, Windows, chromium
+from tests.acceptance.forms import DESKTOP, Form, FormShop, Opened
 from tests.acceptance.merchant import Merchant
 from tests.acceptance.system import System
 
@@ -99,3 +102,48 @@ def inn(system: System) -> Iterator[Merchant]:
     merchant = Merchant(system, settings={"capture_mode": "two_stage"})
     yield merchant
     merchant.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser that keeps no cookies of frames from other sites."""
+    with chromium(NO_THIRD_PARTY_COOKIES) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def form_shop(system: System) -> Iterator[FormShop]:
+    """The site of a merchant with the payment form, on another origin than the gateway."""
+    shop = FormShop(system)
+    yield shop
+    shop.close()
+
+
+@pytest.fixture
+def windows(browser: Browser, system: System, form_shop: FormShop) -> Iterator[Windows]:
+    """The payer's windows. What one of them complains of fails the test."""
+    windows = Windows(browser, system, form_shop)
+    yield windows
+    windows.close()
+
+
+@pytest.fixture
+def opened(shop: Merchant, form_shop: FormShop, windows: Windows) -> Opened:
+    """Opens a form: `opened(widget={"locale": "de"}, isCvcMasked=True)`; the session's id and the form."""
+
+    def open_form(
+        merchant: Merchant = shop,
+        *,
+        widget: dict[str, Any] | None = None,
+        window: dict[str, Any] | None = None,
+        is_ready: bool = True,
+        **options: Any,
+    ) -> tuple[str, Form]:
+        session_id, token = merchant.open_form(**(widget or {}))
+        form = Form(windows.open(**{"viewport": DESKTOP, **(window or {})}))
+        form.page.goto(form_shop.set_up(token, **options))
+        if is_ready:
+            form.expect_stage("ready")
+        return session_id, form
+
+    return open_form

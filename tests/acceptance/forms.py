@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
 
 from playwright.sync_api import FrameLocator, Locator, Page, expect
 
+from tests.acceptance.browsers import Windows
+from tests.acceptance.merchant import Merchant
 from tests.acceptance.system import System
 
 CARD, EXPIRY, CODE, HOLDER = "4242424242424242", "08/31", "417", "Kai Muster"
 STAGE_SECONDS_MAX = 30.0
+DESKTOP = {"width": 1100, "height": 900}
 PAGE = """\
 <!doctype html><html lang="en"{page_attributes}><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>Checkout</title>
@@ -36,7 +39,7 @@ END = "<!doctype html><html lang=en><title>Shop</title><link rel=icon href=data:
 class FormShop:
     """A merchant's site: /checkout/<n> shows the n-th form that was set up, anything else says thank you."""
 
-    def __init__(self, system: System, host: str = "127.0.0.1") -> None:
+    def __init__(self, system: System) -> None:
         self.system = system
         self.pages: list[str] = []
         self.visits: list[str] = []
@@ -63,7 +66,11 @@ class FormShop:
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
-        self.url = f"http://{host}:{self._server.server_port}"
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def elsewhere(self, url: str) -> str:
+        """The same page on another origin."""
+        return url.replace("127.0.0.1", "localhost")
 
     def close(self) -> None:
         """Nobody comes any more."""
@@ -73,7 +80,7 @@ class FormShop:
 
     def set_up(self, token: str, *, head: str = "", more: str = "", page_attributes: str = "", **options: Any) -> str:
         """A page with the form for this token; its address."""
-        self.pages.append(
+        return self.add(
             PAGE.format(
                 gateway=self.system.url,
                 token=token,
@@ -83,6 +90,10 @@ class FormShop:
                 options=json.dumps(options),
             )
         )
+
+    def add(self, page: str) -> str:
+        """Any other page; its address."""
+        self.pages.append(page)
         return f"{self.url}/checkout/{len(self.pages) - 1}"
 
 
@@ -91,7 +102,6 @@ class Form:
     """The form on a page, as its payer sees it."""
 
     page: Page
-    requests: list[tuple[str, str]] = field(default_factory=list)  # address and body of whatever the page asked for
 
     @property
     def frame(self) -> FrameLocator:
@@ -127,7 +137,15 @@ class Form:
         return found
 
 
-def origin_of(url: str) -> str:
-    """Scheme and host of an address."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+Opened = Callable[..., tuple[str, Form]]
+
+
+def confirm(merchant: Merchant, session_id: str) -> None:
+    """The merchant hears of the payment and says yes."""
+    merchant.receiver.wait_for(session_id, "ready_to_confirm")
+    merchant.confirm(session_id)
+
+
+def forgive(windows: Windows, *parts: str) -> None:
+    """Chromium's console names every answer above 399 and every attack that it stops, also those of a test."""
+    windows.problems[:] = [one for one in windows.problems if not any(part in one for part in parts)]

@@ -2,76 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from playwright.sync_api import expect
 
-import pytest
-from playwright.sync_api import Browser, expect
-
-from tests.acceptance.browsers import FRAME, NO_THIRD_PARTY_COOKIES, Windows, chromium
-from tests.acceptance.forms import CODE, Form, FormShop
+from tests.acceptance.browsers import FRAME, Windows
+from tests.acceptance.forms import CODE, DESKTOP, Form, FormShop, Opened, confirm, forgive
 from tests.acceptance.merchant import Merchant, payment_of
-from tests.acceptance.system import System
 from tollhouse.sandbox.cards import compose
 
 CHALLENGE = compose(authentication=7)
 FRICTIONLESS = compose(authentication=1)
 DECLINED = compose(answer="51")
-DESKTOP = {"width": 1100, "height": 900}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser that keeps no cookies of frames from other sites."""
-    with chromium(NO_THIRD_PARTY_COOKIES) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def form_shop(system: System) -> Iterator[FormShop]:
-    """The merchant's site, on another origin than the gateway."""
-    shop = FormShop(system)
-    yield shop
-    shop.close()
-
-
-@pytest.fixture
-def windows(browser: Browser, system: System, form_shop: FormShop) -> Iterator[Windows]:
-    """The payer's windows. What one of them complains of fails the test."""
-    windows = Windows(browser, system, form_shop)
-    yield windows
-    windows.close()
-
-
-Opened = Callable[..., tuple[str, Form]]
-
-
-@pytest.fixture
-def opened(shop: Merchant, form_shop: FormShop, windows: Windows) -> Opened:
-    """Opens a form: `opened(widget={"locale": "de"}, isCvcMasked=True)`; the session's id and the form."""
-
-    def open_form(
-        merchant: Merchant = shop, *, widget: dict[str, Any] | None = None, is_ready: bool = True, **options: Any
-    ) -> tuple[str, Form]:
-        session_id, token = merchant.open_form(**(widget or {}))
-        form = Form(windows.open(viewport=DESKTOP))
-        form.page.goto(form_shop.set_up(token, **options))
-        if is_ready:
-            form.expect_stage("ready")
-        return session_id, form
-
-    return open_form
-
-
-def confirm(merchant: Merchant, session_id: str) -> None:
-    """The merchant hears of the payment and says yes."""
-    merchant.receiver.wait_for(session_id, "ready_to_confirm")
-    merchant.confirm(session_id)
-
-
-def forgive(windows: Windows, *statuses: str) -> None:
-    """Chromium's console names every answer above 399, also those that a test asks for."""
-    windows.problems[:] = [one for one in windows.problems if not any(status in one for status in statuses)]
 
 
 def test_paid(shop: Merchant, opened: Opened) -> None:

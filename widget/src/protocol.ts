@@ -57,7 +57,7 @@ export type ToFrame =
   | { type: "closed" }; // the payer left the dialog; the payment goes on waiting
 
 export type ToPage =
-  | { type: "ready" }
+  | { type: "ready"; title: string } // the form can be used; what it is called in the payer's language
   | { type: "height"; height: number } // CSS pixels
   | { type: "started" }
   | { type: "action"; url: string; target: Target; texts: DialogTexts; language: string; direction: "ltr" | "rtl" }

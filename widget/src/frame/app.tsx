@@ -61,9 +61,11 @@ function wordsOf({ view, texts, language, isModal }: Props): Words {
 }
 
 function actionText(view: View, texts: Texts, isModal: boolean): string {
-  if (view.isActionLeft) return texts.actionLeft ?? "";
-  if (view.isActionBlocked) return texts.actionBlocked ?? "";
-  return isModal && !view.needsOpening ? (texts.actionHere ?? "") : "";
+  const minutes = view.secondsLeft === null ? "" : fill(texts.minutesLeft ?? "", { minutes: Math.ceil(view.secondsLeft / 60) });
+  if (view.isActionLeft) return `${texts.actionLeft ?? ""} ${minutes}`;
+  if (view.isActionBlocked) return `${texts.actionBlocked ?? ""} ${minutes}`;
+  if (view.needsOpening) return minutes;
+  return isModal ? (texts.actionHere ?? "") : "";
 }
 
 export function App(props: Props) {

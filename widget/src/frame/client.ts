@@ -4,6 +4,7 @@ import type { Info, State } from "./state";
 import { readInfo, readState } from "./state";
 
 const CALL_MS_MAX = 30_000;
+const SILENCE_MS_MAX = 25_000; // the server gives a sign of life every ten seconds
 
 export interface CardInput {
   number: string;
@@ -32,7 +33,17 @@ export class CallFailed extends Error {
   }
 }
 
-const TROUBLES: Record<number, Trouble> = { 400: "refused", 401: "invalid", 404: "invalid", 409: "taken", 429: "busy", 503: "busy" };
+// By our own codes, not by the status alone: a server in between says 401, 404 or 409 as well, and knows nothing.
+const TROUBLES: Record<string, Trouble> = {
+  public_token_invalid: "invalid",
+  session_wrong_state: "taken",
+  invalid_request: "refused",
+  card_number_does_not_exist: "refused",
+  bank_card_expired: "refused",
+  too_many_requests: "busy",
+  service_unavailable: "busy",
+  authorization_error: "busy",
+};
 
 export class Client {
   constructor(
@@ -56,7 +67,7 @@ export class Client {
 
   // Each state as it comes; ends when the server ends it. Throws CallFailed.
   async *stream(stop: AbortSignal): AsyncGenerator<State> {
-    const answer = await this.fetch("status", {}, stop, "application/x-ndjson");
+    const answer = await within(CALL_MS_MAX, this.fetch("status", {}, stop, "application/x-ndjson"));
     if (!answer.headers.get("Content-Type")?.startsWith("application/x-ndjson") || !answer.body) {
       yield stateOf((await readBody(answer)) as Record<string, unknown>);
       return;
@@ -66,7 +77,7 @@ export class Client {
     let rest = "";
     try {
       for (;;) {
-        const { done, value } = await reader.read();
+        const { done, value } = await within(SILENCE_MS_MAX, reader.read());
         if (done) return;
         const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
         rest = lines.pop() ?? "";
@@ -108,8 +119,16 @@ export class Client {
     if (answer.ok) return answer;
     const refused = await readBody(answer).catch(() => ({}) as Record<string, unknown>);
     const { code = "", description = "" } = (refused.error ?? {}) as { code?: string; description?: string };
-    throw new CallFailed(TROUBLES[answer.status] ?? "broken", code, description);
+    throw new CallFailed((Object.hasOwn(TROUBLES, code) ? TROUBLES[code] : undefined) ?? "broken", code, description);
   }
+}
+
+// What takes longer is given up as lost.
+function within<T>(milliseconds: number, waited: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new CallFailed("lost")), milliseconds);
+    waited.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
 }
 
 async function readBody(answer: Response): Promise<Record<string, unknown>> {

@@ -64,6 +64,7 @@ export function CardForm({ view, texts, options, language, isHidden, submit }: P
   const [recurrent, setRecurrent] = useState(false);
   const inputs = { number: useRef<HTMLInputElement>(null), expiry: useRef<HTMLInputElement>(null), code: useRef<HTMLInputElement>(null), holder: useRef<HTMLInputElement>(null) };
   const caret = useRef<{ input: HTMLInputElement; place: number } | null>(null);
+  const isPressing = useRef(false);
   const summary = useRef<HTMLDivElement>(null);
   const card = cardOf(values.number);
   const problems = problemsOf(values);
@@ -89,6 +90,7 @@ export function CardForm({ view, texts, options, language, isHidden, submit }: P
     if (refused?.field === name) setRefused(null);
   };
   const blur = (name: FieldName) => {
+    if (isPressing.current) return; // an error that appears now would move the button away from under the finger
     if (values[name] !== "" && !touched.includes(name)) setTouched([...touched, name]);
   };
   const errorOf = (name: FieldName): string | null => {
@@ -168,7 +170,9 @@ export function CardForm({ view, texts, options, language, isHidden, submit }: P
         </label>
       )}
       {labels.termsAgreement && <Terms text={labels.termsAgreement} url={labels.termsUrl} />}
-      <button class="button" type="submit" data-testid="form-submit">
+      <button class="button" type="submit" data-testid="form-submit" onPointerDown={() => { isPressing.current = true; }}
+        onPointerUp={() => { isPressing.current = false; }} onPointerCancel={() => { isPressing.current = false; }}
+        onPointerLeave={() => { isPressing.current = false; }}>
         {pay}
       </button>
     </form>

@@ -2,12 +2,13 @@
 
 import { render } from "preact";
 
+import { tokenId } from "../loader/token_id";
 import type { ToFrame, ToPage } from "../protocol";
 import { App } from "./app";
 import { Client } from "./client";
 import type { Begin, PageData } from "./handshake";
 import { readMessage, takePort } from "./handshake";
-import { applyLook } from "./look";
+import { applyLook, keepLegible } from "./look";
 import { Payment } from "./payment";
 
 const HEIGHT_MARGIN = 2;
@@ -41,13 +42,15 @@ function begin({ token, options }: Begin, port: MessagePort, place: HTMLElement)
     target: options.target,
     changed: () => draw(),
   });
-  const draw = () =>
+  const draw = () => {
     render(
       <App view={payment.view} texts={texts} options={options} language={language}
         isModal={payment.target() === "modal"} submit={(input) => void payment.submit(input)}
         openAction={() => payment.openAction()} hurry={() => payment.hurry()} />,
       place,
     );
+    keepLegible();
+  };
   applyLook(options.appearance, options.pageScheme);
   draw();
   tellHeight(place, tell);
@@ -55,20 +58,32 @@ function begin({ token, options }: Begin, port: MessagePort, place: HTMLElement)
   document.addEventListener("visibilitychange", () => { if (!document.hidden) payment.hurry(); });
   void payment.load();
   return (message) => {
-    if (message.type === "appearance") applyLook(message.appearance, message.pageScheme);
+    if (message.type === "appearance") {
+      applyLook(message.appearance, message.pageScheme);
+      keepLegible();
+    }
     if (message.type === "opened") payment.actionOpened(message.isOpen);
     if (message.type === "closed") payment.actionLeft();
   };
 }
 
+// Who may be around this frame was decided by the token in its address: no other token's form may stand in it.
+async function isOfThisFrame(token: string): Promise<boolean> {
+  if (globalThis.crypto?.subtle && location.pathname.endsWith(`/${await tokenId(token)}`)) return true;
+  console.error("Payment form: the public token is not that of the form's frame");
+  return false;
+}
+
 function start(place: HTMLElement): void {
   takePort(data.origins, (port) => {
-    let obey: ((message: ToFrame) => void) | null = null;
+    let begun: Promise<((message: ToFrame) => void) | null> | null = null;
     port.onmessage = ({ data: said }) => {
       const message = readMessage(said);
       if (!message) return;
-      if (obey) obey(message);
-      else if (message.type === "begin") obey = begin(message, port, place);
+      if (begun) void begun.then((obey) => obey?.(message));
+      else if (message.type === "begin") {
+        begun = isOfThisFrame(message.token).then((isIts) => (isIts ? begin(message, port, place) : null));
+      }
     };
   });
 }

@@ -21,6 +21,7 @@ export interface View {
   isActionBlocked: boolean;
   isActionLeft: boolean;
   needsOpening: boolean; // the payer's page waits for a click
+  secondsLeft: number | null; // until the payer must have acted
 }
 
 export interface Surroundings {
@@ -36,6 +37,8 @@ export interface Surroundings {
 
 const POLL_SECONDS_MIN = 1;
 const POLL_SECONDS_MAX = 4;
+// After a lost answer, so many words of the server that nothing began are needed before the form comes back.
+const READIES_BELIEVED = 3;
 const SERVER_FIELDS: Record<string, FieldName> = {
   "card.number": "number",
   "card.expiration_month": "expiry",
@@ -64,10 +67,13 @@ export class Payment {
     isActionBlocked: false,
     isActionLeft: false,
     needsOpening: false,
+    secondsLeft: null,
   };
 
   private isMine = false; // this very form submitted
   private isStarted = false;
+  private wasLost = false; // a call of ours to pay was never answered
+  private readiesLeft = READIES_BELIEVED;
   private isOver = false;
   private actionUrl = "";
   private wake = new AbortController();
@@ -80,9 +86,9 @@ export class Payment {
       try {
         const info = await this.around.client.form();
         this.show({ info, note: info.state.stage === "ready" ? null : "elsewhere" });
+        this.around.tell({ type: "ready", title: this.around.texts.title ?? "" });
         this.hear(info.state);
-        if (this.view.stage === "ready") this.around.tell({ type: "ready" });
-        else await this.follow();
+        await this.follow();
         return;
       } catch (error) {
         this.fail(error);
@@ -91,28 +97,50 @@ export class Payment {
     }
   }
 
-  // Once for all: whatever comes of the call, the card is not sent again unless the payer says so.
-  async submit(input: PayInput): Promise<void> {
-    if (this.view.stage !== "ready") return;
+  // Once for all: whatever comes of the call, the card is not sent again unless the payer says so. What was typed is
+  // known to `send` alone, and forgotten with its end.
+  submit(input: PayInput): Promise<void> {
+    return this.send(input).then((goesOn) => (goesOn ? this.follow() : undefined));
+  }
+
+  // Whether there is something to follow.
+  private async send(input: PayInput): Promise<boolean> {
+    if (this.view.stage !== "ready") return false;
     this.isMine = true;
+    this.readiesLeft = READIES_BELIEVED;
     this.show({ note: null, refused: null });
     this.move("submit");
     try {
       const state = await this.around.client.pay(input);
       this.started();
       this.hear(state);
+      return true;
     } catch (error) {
-      const failed = error instanceof CallFailed ? error : new CallFailed("broken");
-      this.fail(failed);
-      if (failed.trouble === "refused") this.show({ refused: fieldOf(failed) });
-      if (failed.trouble === "refused" || failed.trouble === "busy") {
-        this.isMine = false;
-        if (failed.trouble === "busy" || !this.view.refused) this.show({ note: "notSent" });
-        return;
-      }
-      if (failed.trouble === "taken") this.show({ note: "elsewhere" });
+      return this.notPaid(error instanceof CallFailed ? error : new CallFailed("broken"));
     }
-    await this.follow();
+  }
+
+  private notPaid(failed: CallFailed): boolean {
+    this.fail(failed);
+    switch (failed.trouble) {
+      case "refused":
+      case "busy": {
+        this.isMine = false;
+        const refused = failed.trouble === "refused" ? fieldOf(failed) : null;
+        this.show({ refused, note: refused ? null : "notSent" });
+        return false;
+      }
+      case "taken":
+        // By another window, or by a call of ours whose answer was lost.
+        this.isMine = this.wasLost;
+        this.show({ note: "elsewhere" });
+        return true;
+      case "invalid":
+        return false;
+      default:
+        this.wasLost = true;
+        return true;
+    }
   }
 
   // The payer asks now: no need to wait any longer.
@@ -148,25 +176,26 @@ export class Payment {
     return this.around.target ?? (this.view.info?.redirect_target as Target | undefined) ?? "_top";
   }
 
-  // Ask and listen until the end. A stream that breaks is followed by questions, growing rarer.
+  // Ask and listen until the end. A stream that breaks is followed by questions; while nothing changes they grow rarer.
   private async follow(): Promise<void> {
     let seconds = POLL_SECONDS_MIN;
     while (!this.isDone()) {
+      const { stage } = this.view;
+      const { signal } = this.wake;
       try {
-        for await (const state of this.around.client.stream(this.wake.signal)) {
-          seconds = POLL_SECONDS_MIN;
+        for await (const state of this.around.client.stream(signal)) {
           this.hear(state);
           if (this.isDone()) return;
         }
       } catch (error) {
-        if (this.wake.signal.aborted) continue;
+        if (signal.aborted) continue;
         this.fail(error);
         await this.pause(seconds);
         await this.askOnce();
-        seconds = Math.min(seconds * 1.5, POLL_SECONDS_MAX);
-        continue;
       }
-      await this.pause(POLL_SECONDS_MIN);
+      if (this.isDone()) return;
+      seconds = this.view.stage === stage ? Math.min(seconds * 1.5, POLL_SECONDS_MAX) : POLL_SECONDS_MIN;
+      await this.pause(seconds);
     }
   }
 
@@ -189,20 +218,23 @@ export class Payment {
 
   private hear(state: State): void {
     const before = this.view.stage;
+    // A call whose answer was lost may still be on its way: one word of ours is not believed at once.
+    if (state.stage === "ready" && this.isMine && before !== "ready" && (this.readiesLeft -= 1) > 0) return;
     this.move(state.stage);
-    if (this.view.stage === "ready" && (before === "paying" || before === "offline" || before === "unexpected")) {
+    if (this.view.stage === "ready" && before !== "ready") {
       // The payment never began: the payer may press again.
       if (this.isMine) this.show({ note: "offlineText" });
       this.isMine = false;
     } else if (this.isMine && this.view.stage !== before && this.view.stage !== "offline") {
       this.started();
     }
-    if (this.view.stage === "action" && state.action) this.act(state.action.url);
-    else if (before === "action" && this.view.stage !== "offline") this.leaveAction();
+    if (this.view.stage === "action" && state.action) this.act(state.action);
+    else if (this.actionUrl !== "") this.leaveAction();
     if (FINAL.includes(this.view.stage)) this.end(state);
   }
 
-  private act(url: string): void {
+  private act({ url, seconds_left: secondsLeft }: NonNullable<State["action"]>): void {
+    this.show({ secondsLeft: secondsLeft ?? null });
     if (url === this.actionUrl) return;
     this.actionUrl = url;
     // In a window that did not submit, the payer says when: else the way back would lead forward for ever.

@@ -4,8 +4,8 @@
 export const STYLE = `
 :host{all:initial}
 *{box-sizing:border-box}
-dialog{position:fixed;inset:0;margin:auto;padding:0;border:0;width:min(37.5rem,100vw);height:min(43.75rem,100vh);
-height:min(43.75rem,100dvh);max-width:none;max-height:none;border-radius:.75rem;overflow:hidden;flex-direction:column;
+dialog{position:fixed;inset:0;margin:auto;padding:0;border:0;width:min(37.5rem,100vw);height:min(43.75rem,100dvh);
+max-width:none;max-height:none;border-radius:.75rem;overflow:hidden;flex-direction:column;
 color-scheme:light;background:#fff;color:#1a1f29;font:16px/1.5 system-ui,sans-serif;box-shadow:0 1rem 3rem #0006}
 dialog[open]{display:flex}
 dialog::backdrop{background:#0b1220a6}

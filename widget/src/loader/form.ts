@@ -136,6 +136,7 @@ export class Form {
   private obey(message: ToPage): void {
     switch (message.type) {
       case "ready":
+        this.frame.title = message.title;
         if (!this.isReady) this.tell("onReady");
         this.isReady = true;
         return;
@@ -157,20 +158,32 @@ export class Form {
 
   private act(action: Action): void {
     this.closeDialog();
-    if (action.target === "modal") {
-      const left = () => {
-        this.closeDialog(true);
-        this.send({ type: "closed" });
-      };
-      this.dialog = new Dialog({ ...action, scheme: pageScheme(this.frame), left });
-      this.dialog.open();
-      this.send({ type: "opened", isOpen: true });
-      return;
+    const isOpen = action.target === "modal" ? this.openDialog(action) : this.openWindow(action.url, action.target);
+    this.send({ type: "opened", isOpen });
+  }
+
+  private openDialog(action: Action): boolean {
+    const left = () => {
+      this.closeDialog(true);
+      this.send({ type: "closed" });
+    };
+    try {
+      const dialog = new Dialog({ ...action, scheme: pageScheme(this.frame), left });
+      dialog.open();
+      this.dialog = dialog;
+      return true;
+    } catch (error) {
+      // A browser without such dialogs: the payment can still be made in the whole window.
+      report(error);
+      return this.openWindow(action.url, "_top");
     }
-    const opened = window.open(action.url, action.target);
+  }
+
+  private openWindow(url: string, target: string): boolean {
+    const opened = window.open(url, target);
     // Not by "noopener": with it a blocked window cannot be told from an open one.
-    if (opened && action.target === "_blank") opened.opener = null;
-    this.send({ type: "opened", isOpen: opened !== null });
+    if (opened && target === "_blank") opened.opener = null;
+    return opened !== null;
   }
 
   private closeDialog(isFocusing = false): void {

@@ -8,7 +8,6 @@ type Table = Record<string, unknown>;
 
 const HEIGHT_MAX = 4000;
 const DIALOG_TEXTS = ["title", "close", "leaveQuestion", "stay", "leave"] as const;
-const LANGUAGE = /^[a-z]{2,3}(-[A-Za-z0-9]{1,8})*$/;
 
 function isTable(value: unknown): value is Table {
   return typeof value === "object" && value !== null;
@@ -43,7 +42,7 @@ function pick<Name extends string>(from: Record<string, string>, names: readonly
 function readAction(data: Table): ToPage | null {
   const { url, target, texts, language, direction } = data;
   if (!isWebUrl(url) || !TARGETS.includes(target as string) || !hasStrings(texts, DIALOG_TEXTS)) return null;
-  if (typeof language !== "string" || !LANGUAGE.test(language)) return null;
+  if (typeof language !== "string") return null;
   if (direction !== "ltr" && direction !== "rtl") return null;
   const words: DialogTexts = pick(texts, DIALOG_TEXTS);
   return { type: "action", url, target: target as Target, texts: words, language, direction };
@@ -63,6 +62,7 @@ export function readMessage(data: unknown): ToPage | null {
   if (!isTable(data)) return null;
   switch (data.type) {
     case "ready":
+      return typeof data.title === "string" ? { type: "ready", title: data.title } : null;
     case "started":
     case "action-over":
       return { type: data.type };

@@ -6,7 +6,7 @@ const PERSIAN_ZERO = 0x06f0;
 
 // Same length as the text, so that a caret's place means the same in both.
 export function withPlainDigits(text: string): string {
-  return text.replace(/[\uff10-\uff19\u0660-\u0669\u06f0-\u06f9]/g, (sign) => {
+  return text.replace(/\uff0f/g, "/").replace(/[\uff10-\uff19\u0660-\u0669\u06f0-\u06f9]/g, (sign) => {
     const code = sign.charCodeAt(0);
     const zero = code >= FULL_WIDTH_ZERO ? FULL_WIDTH_ZERO : code >= PERSIAN_ZERO ? PERSIAN_ZERO : ARABIC_ZERO;
     return String(code - zero);

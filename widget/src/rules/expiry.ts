@@ -15,14 +15,19 @@ function partsOf(text: string): Parts {
   const plain = withPlainDigits(text).replace(/[^0-9/\-.\s]/g, "").trim();
   const [first = "", ...rest] = plain.split(SEPARATORS);
   const isSeparated = SEPARATORS.test(plain);
+  if (/^20[0-9]{2}$/.test(first) && rest.length === 1) return { month: padded(rest[0] ?? ""), year: first, isSeparated };
   if (isSeparated && first.length <= 2) {
-    const month = first.length === 1 ? `0${first}` : first;
+    const month = padded(first);
     return { month, year: rest.join(""), isSeparated };
   }
   const digits = plain.replace(/[^0-9]/g, "");
-  // No month begins with 2 to 9: it is meant with a zero before it.
-  if (/^[2-9]/.test(digits)) return { month: `0${digits[0]}`, year: digits.slice(1), isSeparated };
+  // No month begins with 2 to 9, none is above 12: it is meant with a zero before it.
+  if (/^([2-9]|1[3-9])/.test(digits)) return { month: `0${digits[0]}`, year: digits.slice(1), isSeparated };
   return { month: digits.slice(0, 2), year: digits.slice(2), isSeparated };
+}
+
+function padded(month: string): string {
+  return month.length === 1 ? `0${month}` : month;
 }
 
 // Four digits only while they may be a year of this century.

@@ -52,6 +52,9 @@ export function group(digits: string, gaps: readonly number[]): string {
   return [...digits].map((digit, place) => (gaps.includes(place) ? ` ${digit}` : digit)).join("");
 }
 
+const DIGITS_MAX = 30;
+const NO_EDIT = { isBackward: false, isForward: false };
+
 export interface Edit {
   text: string; // the field as the browser left it
   caret: number;
@@ -93,7 +96,10 @@ export function edit({ text, caret, before, isBackward, isForward }: Edit): Edit
     digits = digits.slice(0, left) + digits.slice(left + 1);
   }
   const card = cardOf(digits);
-  digits = digits.slice(0, Math.max(...card.lengths));
+  const max = Math.max(...card.lengths);
+  // A digit typed into a full field is left out. More that was pasted stays to be seen: cut, it might be another PAN.
+  if (digits.length > max && digits.length === before.length + 1) return edit({ ...NO_EDIT, text: before, caret: left - 1, before: "" });
+  digits = digits.slice(0, DIGITS_MAX);
   const grouped = group(digits, card.gaps);
   return { digits, text: grouped, caret: placeAfter(grouped, Math.min(left, digits.length)) };
 }

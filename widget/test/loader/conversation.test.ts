@@ -35,9 +35,11 @@ function recordWindows(opened: object | null): string[] {
 describe("callbacks", () => {
   it("come in the order of the payment, each once", async () => {
     await page.open();
-    await page.tell({ type: "ready" }, { type: "ready" }, { type: "started" }, { type: "started" });
+    const ready = { type: "ready", title: "Paiement par carte" };
+    await page.tell(ready, ready, { type: "started" }, { type: "started" });
     await page.tell({ type: "succeeded" }, { type: "succeeded" }, { type: "failed", error: ERROR });
     expect(page.said).toEqual(["ready", "start", "success"]);
+    expect(page.frame.title).toBe(ready.title);
   });
 
   it("get the error with its code, its description and its message, and nothing else", async () => {
@@ -51,7 +53,7 @@ describe("callbacks", () => {
   it("may be absent", async () => {
     await page.open();
     Object.assign(page.form, { onReady: null, onPaymentStart: undefined, onPaymentSuccess: null });
-    await page.tell({ type: "ready" }, { type: "started" }, { type: "succeeded" });
+    await page.tell({ type: "ready", title: "Paiement par carte" }, { type: "started" }, { type: "succeeded" });
     expect(page.said).toEqual([]);
   });
 
@@ -74,7 +76,7 @@ describe("callbacks", () => {
     page.form.onPaymentFail = () => {
       throw mistake;
     };
-    await page.tell({ type: "ready" }, { type: "started" });
+    await page.tell({ type: "ready", title: "Paiement par carte" }, { type: "started" });
     await page.tell({ type: "failed", error: ERROR, returnUrl: "https://shop.example/failed" });
     expect(reported).toEqual([mistake, mistake]);
     expect(page.said).toEqual(["start", "go https://shop.example/failed"]);
@@ -140,6 +142,16 @@ describe("3-D Secure in a window", () => {
     expect(page.heard.at(-1)).toEqual({ type: "opened", isOpen: true });
   });
 
+  it("takes the whole window where the browser has no such dialogs", async () => {
+    const urls = recordWindows(window);
+    vi.stubGlobal("reportError", () => undefined);
+    vi.stubGlobal("CSSStyleSheet", undefined);
+    await page.open();
+    await page.tell(ACTION);
+    expect(urls).toEqual([`${HOST}/3ds/link _top`]);
+    expect(page.heard.at(-1)).toEqual({ type: "opened", isOpen: true });
+  });
+
   it("says when the browser blocked it", async () => {
     recordWindows(null);
     await page.open();
@@ -152,7 +164,7 @@ describe("3-D Secure in a window", () => {
     [{ url: "/3ds/link" }],
     [{ target: "frame-of-the-page" }],
     [{ target: "modal", texts: null }],
-    [{ language: '"><script>' }],
+    [{ language: 7 }],
     [{ direction: "up" }],
   ])("opens nothing for %o", async (change) => {
     const urls = recordWindows(window);
@@ -197,7 +209,7 @@ describe("destroy", () => {
     await page.tell(ACTION);
     page.form.destroy();
     expect(document.body.innerHTML).toBe('<div id="smgl-payment-form"></div>');
-    await page.tell({ type: "ready" }, { type: "succeeded", returnUrl: "https://shop.example/" });
+    await page.tell({ type: "ready", title: "Paiement par carte" }, { type: "succeeded", returnUrl: "https://shop.example/" });
     page.form.update({ appearance: { theme: "dark" } });
     expect(page.said).toEqual([]);
   });

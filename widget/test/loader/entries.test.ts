@@ -65,7 +65,7 @@ describe("<tollhouse-payment-form>", () => {
     const options = { isCvcMasked: true, target: "modal", appearance: { theme: "dark" } };
     expect(page.heard).toMatchObject([{ type: "begin", token: TOKEN, options }]);
     const error = { code: "a", description: "b", message: "c" };
-    await page.tell({ type: "ready" }, { type: "started" }, { type: "failed", error });
+    await page.tell({ type: "ready", title: "Paiement par carte" }, { type: "started" }, { type: "failed", error });
     expect(said).toEqual([["ready", null], ["paymentstart", null], ["paymentfail", error]]);
   });
 

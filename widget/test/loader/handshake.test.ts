@@ -87,7 +87,7 @@ describe("the handshake", () => {
     await settle();
     expect(page.heard.map(({ type }) => type)).toEqual(["begin", "begin"]);
     old.postMessage({ type: "succeeded" });
-    await page.tell({ type: "ready" });
+    await page.tell({ type: "ready", title: "Paiement par carte" });
     expect(page.said).toEqual(["ready"]);
   });
 

@@ -8,7 +8,7 @@ import { ACTION } from "./page";
 
 const ERROR = { code: "a", description: "b", message: "c" };
 const GOOD = [
-  { type: "ready" },
+  { type: "ready", title: "Paiement par carte" },
   { type: "started" },
   { type: "action-over" },
   { type: "height", height: 12 },

@@ -22,7 +22,7 @@ from tollhouse.api.payer.pace import RETURNS_PER_MINUTE_MAX, Pace
 from tollhouse.api.payer.page import end_page, notice_page, payer_page, signal_page
 from tollhouse.api.payer.policy import JSON_HEADERS, in_header, notice_headers, page_headers, signal_headers
 from tollhouse.api.payer.state import state_of
-from tollhouse.api.payer.visit import FORM, JSON, Visit, read_browser, read_form, read_limited, read_visit
+from tollhouse.api.payer.visit import FORM, IN_DIALOG, JSON, Visit, read_browser, read_form, read_limited, read_visit
 from tollhouse.api.problems import Reply, reply_to
 from tollhouse.flows import authenticate
 from tollhouse.flows.authenticate import Answer, Asked, Showing, View
@@ -77,6 +77,8 @@ class PayerDoor:
             return Reply(status=reply.status, body=reply.body, headers=reply.headers | JSON_HEADERS)
         texts = visit.texts
         onward = None if visit.link is None else f"../{visit.link}" if visit.step else visit.link
+        if onward is not None and visit.in_dialog:
+            onward += f"?{IN_DIALOG.decode()}"
         match reply.status:
             case 404:
                 title, text, onward = texts.missing_title, texts.missing, None
@@ -87,7 +89,8 @@ class PayerDoor:
             case _:
                 title, text = texts.refused_title, texts.refused
         page = notice_page(texts, title, text, onward=onward)
-        return Reply(status=reply.status, body=page.encode(), headers=reply.headers | notice_headers())
+        headers = reply.headers | notice_headers(in_dialog=visit.in_dialog)
+        return Reply(status=reply.status, body=page.encode(), headers=headers)
 
     async def _answer(self, visit: Visit, link: str, receive: Receive) -> Reply:
         if self._pace.is_over(link):

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from urllib.parse import quote, urlsplit
 
 from tollhouse.flows.authenticate import View
+from tollhouse.merchant import ANYBODY
 
 
 def _load(name: str) -> str:
@@ -53,11 +54,11 @@ def signal_headers(view: View) -> dict[str, str]:
     return _document(policy) | _FRAMED
 
 
-def notice_headers(view: View | None = None) -> dict[str, str]:
-    """Of pages that only say something; with a view in the dialog of its payment's merchant."""
-    above = NOBODY if view is None else _above(view)
+def notice_headers(view: View | None = None, *, in_dialog: bool = False) -> dict[str, str]:
+    """Of pages that only say something; with a view in the dialog of its payment's merchant, without one in any's."""
+    above = _above(view) if view is not None else ANYBODY if in_dialog else NOBODY
     policy = f"{_COMMON}; form-action 'none'; frame-ancestors {above}"
-    return _document(policy) | ({} if view is None else _FRAMED)
+    return _document(policy) | ({} if above == NOBODY else _FRAMED)
 
 
 def _above(view: View) -> str:
