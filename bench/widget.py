@@ -16,9 +16,8 @@ from importlib.resources import files
 from playwright.async_api import Browser, async_playwright
 
 from bench.merchant import Merchant
+from tests.chromium import ARGUMENTS, CHROMIUM
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 READY_SECONDS_MAX = 30
 LOADED = ("payment-form.js", "payment-form.css", "frame.js", "frame.css")  # on a shop's page and in the form's frame
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"

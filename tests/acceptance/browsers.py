@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import Browser, BrowserContext, Frame, FrameLocator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Frame, FrameLocator, Page, expect
 
 from tests.acceptance.system import System
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 NO_THIRD_PARTY_COOKIES = "--test-third-party-cookie-phaseout"
 # Chromium says so of every frame whose last page is ours, as the protocol's frames are.
 KNOWN_WARNING = "can escape its sandboxing"
@@ -61,16 +56,6 @@ class Shop:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-
-
-@contextmanager
-def chromium(*arguments: str) -> Iterator[Browser]:
-    """Debian's Chromium without a screen."""
-    assert Path(CHROMIUM).exists(), "install it with: apt-get install -y chromium"
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *arguments])
-        yield opened
-        opened.close()
 
 
 class Windows:
@@ -143,13 +128,18 @@ def expect_shop(page: Page, session_id: str, shop: Shop) -> None:
 
 def barriers(page: Page, *, inside: bool = True) -> list[str]:
     """What axe finds wrong with a page and inside of the issuer's frame in it: rule, what is the matter, where."""
-    return [text for frame in (_frames(page) if inside else [page.main_frame]) for text in _barriers(frame)]
+    return [text for frame in (_frames(page) if inside else [page.main_frame]) for text in barriers_in(frame)]
 
 
 def overflow(page: Page) -> list[str]:
     """The frames of a page that would have to be scrolled sideways."""
+    return [frame.url for frame in _frames(page) if is_overflowing(frame)]
+
+
+def is_overflowing(frame: Frame) -> bool:
+    """Whether a page would have to be scrolled sideways."""
     script = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    return [frame.url for frame in _frames(page) if frame.evaluate(script) > 0]
+    return bool(frame.evaluate(script) > 0)
 
 
 def _frames(page: Page) -> list[Frame]:
@@ -160,9 +150,11 @@ def _frames(page: Page) -> list[Frame]:
     return [page.main_frame, inner]
 
 
-def _barriers(frame: Frame) -> list[str]:
+def barriers_in(frame: Frame, *, is_part: bool = False) -> list[str]:
+    """What axe finds wrong with one page, without the frames in it; a part of a page needs no main heading."""
     frame.evaluate(AXE_SCRIPT)
-    found = frame.evaluate("options => axe.run(document, options)", AXE_OPTIONS)
+    rules = {"page-has-heading-one": {"enabled": not is_part}}
+    found = frame.evaluate("options => axe.run(document, options)", {**AXE_OPTIONS, "rules": rules})
     return [
         f"{one['id']}: {one['help']}: {', '.join(str(node['target']) for node in one['nodes'])}"
         for one in found["violations"]

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from tests.acceptance.browsers import NO_THIRD_PARTY_COOKIES, Windows, chromium
+from tests.acceptance.browsers import NO_THIRD_PARTY_COOKIES, Windows
 from tests.acceptance.forms import DESKTOP, Form, FormShop, Opened
 from tests.acceptance.merchant import Merchant
 from tests.acceptance.system import System
+from tests.chromium import chromium
 
 LOG_CHARACTERS_SHOWN = 6000
 # Longer than the sandbox's slow answer (2 s), short enough to wait for what is never answered.

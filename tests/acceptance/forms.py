@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from playwright.sync_api import FrameLocator, Locator, Page, expect
+from playwright.sync_api import Frame, FrameLocator, Locator, Page, expect
 
-from tests.acceptance.browsers import Windows
+from tests.acceptance.browsers import FRAME, Windows
 from tests.acceptance.merchant import Merchant
 from tests.acceptance.system import System
 
@@ -23,7 +24,7 @@ PAGE = """\
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>Checkout</title>
 <link rel="icon" href="data:,"><link rel="stylesheet" href="{gateway}/payment-form.css">
 {head}<script src="{gateway}/payment-form.js"></script></head>
-<body><h1>Checkout</h1><div id="smgl-payment-form"></div>{more}<script>
+<body><main><h1>Checkout</h1><div id="smgl-payment-form"></div>{more}</main><script>
 window.told = [];
 const form = window.form = new SmglPaymentForm("{token}", {{
   container: document.getElementById("smgl-payment-form"), ...{options}}});
@@ -108,6 +109,21 @@ class Form:
         """Inside of the one iframe."""
         return self.page.frame_locator("#smgl-payment-form iframe")
 
+    @property
+    def inside(self) -> Frame:
+        """The window of that iframe, for what locators cannot do."""
+        return window_of(self.page.locator("#smgl-payment-form iframe"))
+
+    @property
+    def payers_page(self) -> Frame:
+        """The payer's 3-D Secure page in the dialog."""
+        return window_of(self.page.get_by_test_id("dialog-frame"))
+
+    @property
+    def bank(self) -> FrameLocator:
+        """The issuer's page in it."""
+        return self.page.frame_locator("[data-testid=dialog-frame]").frame_locator(f"[data-testid={FRAME}]")
+
     def field(self, name: str) -> Locator:
         """One of the form's parts by its test id."""
         return self.frame.get_by_test_id(f"form-{name}")
@@ -127,6 +143,14 @@ class Form:
         self.fill(number, **typed)
         self.submit()
 
+    def enter(self, code: str) -> None:
+        """Enter a code on the issuer's page in the dialog."""
+        field = self.bank.get_by_test_id("challenge-code")
+        field.click()
+        field.press_sequentially(code)
+        expect(field).to_have_value(code)
+        self.bank.get_by_test_id("challenge-submit").click()
+
     def expect_stage(self, stage: str, *, seconds: float = STAGE_SECONDS_MAX) -> None:
         """The form gets there."""
         expect(self.field("status")).to_have_attribute("data-stage", stage, timeout=seconds * 1000)
@@ -135,6 +159,15 @@ class Form:
         """What the merchant's page was called back with."""
         found: list[list[Any]] = self.page.evaluate("() => window.told")
         return found
+
+
+def window_of(iframe: Locator) -> Frame:
+    """What is in a frame."""
+    element = iframe.element_handle()
+    assert element is not None
+    frame = element.content_frame()
+    assert frame is not None
+    return frame
 
 
 Opened = Callable[..., tuple[str, Form]]
@@ -149,3 +182,11 @@ def confirm(merchant: Merchant, session_id: str) -> None:
 def forgive(windows: Windows, *parts: str) -> None:
     """Chromium's console names every answer above 399 and every attack that it stops, also those of a test."""
     windows.problems[:] = [one for one in windows.problems if not any(part in one for part in parts)]
+
+
+def wait_in(page: Page, found: Callable[[], object], what: str, *, seconds: float = STAGE_SECONDS_MAX) -> None:
+    """Wait while the browser's events go on arriving."""
+    deadline = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
+        page.wait_for_timeout(50)

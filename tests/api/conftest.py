@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+import uvicorn
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.api.client import Shop
 from tests.api.payer_site import Scene, Site
+
+STOP_SECONDS_MAX = 20.0
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +47,21 @@ def open_shop(merchant_key: rsa.RSAPrivateKey) -> Iterator[Callable[..., Shop]]:
 def shop(open_shop: Callable[..., Shop]) -> Shop:
     """A merchant and their world."""
     return open_shop()
+
+
+@pytest.fixture
+async def port(shop: Shop) -> AsyncIterator[int]:
+    """The port of a real server in front of the shop's gateway; it stops as the gateway's does."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        shop.app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False
+    )
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve(sockets=[listener]))
+    yield listener.getsockname()[1]
+    shop.stopping.set()
+    server.should_exit = True
+    await asyncio.wait_for(running, STOP_SECONDS_MAX)
 
 
 @pytest.fixture

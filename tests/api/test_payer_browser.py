@@ -9,23 +9,21 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from html import escape
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect
 
 from tests.api.payer_site import Scene, Site
+from tests.chromium import chromium
 from tests.worlds import START
 from tollhouse.api.app import App
 from tollhouse.api.payer.texts import ENGLISH, RUSSIAN
 from tollhouse.flows.authenticate import Showing
 from tollhouse.threeds.translate import WINDOW_SIZES
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 # Chromium says so of every frame whose last page is ours, as the protocol's frames are.
 KNOWN_WARNING = "can escape its sandboxing"
 WIDTHS = "() => [document.documentElement.scrollWidth, innerWidth]"
@@ -132,11 +130,8 @@ def town() -> Iterator[Town]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium without a screen."""
-    assert Path(CHROMIUM).exists(), "install it with: apt-get install -y chromium"
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -3,28 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator
-
-import pytest
-import uvicorn
 
 from tests.api.client import BODY_LIMIT, Shop
 from tollhouse.signing import sign_rsa
-
-
-@pytest.fixture
-async def port(shop: Shop) -> AsyncIterator[int]:
-    """The port of a server in front of the shop's gateway."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        shop.app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False
-    )
-    server = uvicorn.Server(config)
-    running = asyncio.create_task(server.serve(sockets=[listener]))
-    yield listener.getsockname()[1]
-    server.should_exit = True
-    await running
 
 
 async def exchange(port: int, request: bytes) -> bytes:

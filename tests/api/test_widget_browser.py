@@ -12,16 +12,14 @@ from typing import Any
 import pytest
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.api.client import Shop
 from tests.api.widget_site import admit, form_token, frame_path, write_build
+from tests.chromium import chromium
 from tests.worlds import FakeLog, memory_world
 from tollhouse.api.app import App
 from tollhouse.api.widget.assets import Assets
-
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 
 # What a script of ours would never do, each tried once, and what became of it.
 FRAME_SCRIPT = """
@@ -134,11 +132,8 @@ def street(merchant_key: RSAPrivateKey, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium without a screen."""
-    assert Path(CHROMIUM).exists(), "install it with: apt-get install -y chromium"
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from tests.api.client import Shop
 from tests.api.widget_site import NDJSON, PATIENCE_SECONDS, TYPED, fake_assets, form_call, form_token, read, session_of
@@ -23,21 +21,6 @@ def shop(open_shop: Callable[..., Shop], tmp_path: Path) -> Shop:
     """A merchant whose streams do nothing by themselves."""
     still = Beat(poll_seconds=NEVER, alive_seconds=NEVER, end_seconds=NEVER)
     return open_shop(assets=fake_assets(tmp_path), beat=still)
-
-
-@pytest.fixture
-async def port(shop: Shop) -> AsyncIterator[int]:
-    """The port of a server in front of the shop's gateway; it stops as the gateway's does."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        shop.app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False
-    )
-    server = uvicorn.Server(config)
-    running = asyncio.create_task(server.serve(sockets=[listener]))
-    yield listener.getsockname()[1]
-    shop.stopping.set()
-    server.should_exit = True
-    await asyncio.wait_for(running, PATIENCE_SECONDS)
 
 
 @asynccontextmanager

@@ -15,14 +15,13 @@ from playwright.async_api import Browser as Chromium
 from playwright.async_api import Page as Tab
 from playwright.async_api import async_playwright
 
+from tests.chromium import ARGUMENTS, CHROMIUM
 from tests.sandbox.threeds import Browser, Server
 from tollhouse.sandbox.cards import Challenge, compose
 from tollhouse.sandbox.threeds.challenges import Notice
 from tollhouse.sandbox.threeds.words import ENGLISH, RUSSIAN, words_for
 from tollhouse.threeds.writing import pack
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 SIZES = {"01": (250, 400), "02": (390, 400), "03": (500, 600), "04": (600, 400), "05": (320, 640)}
 TARGET_MIN = 44  # pixels of a button that a finger finds
 

@@ -67,26 +67,20 @@ export class Client {
 
   // Each state as it comes; ends when the server ends it. Throws CallFailed.
   async *stream(stop: AbortSignal): AsyncGenerator<State> {
-    const answer = await within(CALL_MS_MAX, this.fetch("status", {}, stop, "application/x-ndjson"));
-    if (!answer.headers.get("Content-Type")?.startsWith("application/x-ndjson") || !answer.body) {
-      yield stateOf((await readBody(answer)) as Record<string, unknown>);
-      return;
-    }
-    const reader = answer.body.getReader();
-    const decoder = new TextDecoder();
-    let rest = "";
+    const closing = new AbortController();
+    const close = (): void => closing.abort();
+    stop.addEventListener("abort", close);
+    if (stop.aborted) close();
     try {
-      for (;;) {
-        const { done, value } = await within(SILENCE_MS_MAX, reader.read());
-        if (done) return;
-        const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
-        rest = lines.pop() ?? "";
-        for (const line of lines) if (line !== "") yield stateOf({ state: JSON.parse(line) });
-      }
+      const answer = await within(CALL_MS_MAX, this.fetch("status", {}, closing.signal, "application/x-ndjson"));
+      const isStream = answer.headers.get("Content-Type")?.startsWith("application/x-ndjson");
+      if (isStream && answer.body) yield* statesIn(answer.body.getReader());
+      else yield stateOf(await within(CALL_MS_MAX, readBody(answer)));
     } catch (error) {
       throw error instanceof CallFailed ? error : new CallFailed("lost");
     } finally {
-      reader.cancel().catch(() => undefined);
+      stop.removeEventListener("abort", close);
+      close(); // what was given up must not keep its connection: browsers have six for a server, and may need one to pay
     }
   }
 
@@ -131,12 +125,23 @@ function within<T>(milliseconds: number, waited: Promise<T>): Promise<T> {
   });
 }
 
-async function readBody(answer: Response): Promise<Record<string, unknown>> {
-  try {
-    return (await answer.json()) as Record<string, unknown>;
-  } catch {
-    throw new CallFailed("lost");
+// One state a line; empty lines are signs of life.
+async function* statesIn(reader: ReadableStreamDefaultReader<Uint8Array>): AsyncGenerator<State> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await within(SILENCE_MS_MAX, reader.read());
+    if (done) return;
+    const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) if (line !== "") yield stateOf({ state: JSON.parse(line) });
   }
+}
+
+async function readBody(answer: Response): Promise<Record<string, unknown>> {
+  const body: unknown = await answer.json().catch(() => null);
+  if (typeof body !== "object" || body === null) throw new CallFailed("lost");
+  return body as Record<string, unknown>;
 }
 
 function stateOf(body: Record<string, unknown>): State {

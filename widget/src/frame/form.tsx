@@ -187,7 +187,7 @@ function labelOf(name: FieldName, labels: FormOptions["texts"], texts: Texts): s
 // The frame may open no window, so the address stands there for the payer to read.
 function Terms({ text, url }: { text: string; url: string | undefined }) {
   return (
-    <p class="terms" data-testid="form-terms">
+    <p class="terms" dir="auto" data-testid="form-terms">
       {termsPieces(text).map(({ text: piece, isLink }) =>
         isLink && isWebAddress(url) ? <span>{piece} (<span class="address">{url}</span>)</span> : piece,
       )}

@@ -9,7 +9,7 @@ const LEFT_TO_RIGHT = "\u2066";
 const END_OF_ISOLATE = "\u2069";
 
 export function fill(text: string, values: Record<string, string | number>): string {
-  return text.replace(/\{([a-z]+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+  return text.replace(/\{([a-z]+)\}/g, (whole, name: string) => (Object.hasOwn(values, name) ? String(values[name]) : whole));
 }
 
 // As text, so that nothing is rounded on the way.

@@ -1,6 +1,6 @@
 // The expiry date's field: MM/YY, however it is typed or pasted.
 
-import { withPlainDigits } from "./digits";
+import { digitsOf, withPlainDigits } from "./digits";
 
 const YEARS_AHEAD_MAX = 20;
 const SEPARATORS = /[/\-.\s]+/;
@@ -41,18 +41,35 @@ export interface ExpiryEdit {
   isDeletion: boolean;
 }
 
+// A date whose month is being typed anew: the first of its two digits.
+const MONTH_BEGUN = /^[01]\/[0-9]+$/;
+
+// The place right after so many digits.
+function placeAfter(text: string, digits: number): number {
+  let seen = 0;
+  for (let place = 0; place < text.length; place += 1) {
+    if (seen === digits) return place;
+    if (text[place] !== "/") seen += 1;
+  }
+  return text.length;
+}
+
 export function editExpiry({ text, caret, isDeletion }: ExpiryEdit): { text: string; caret: number } {
   // Whoever deletes sees what is left as it is, or the slash would come back for ever.
   if (isDeletion) {
     const kept = withPlainDigits(text).replace(/[^0-9/]/g, "");
     return { text: kept, caret: Math.min(caret, kept.length) };
   }
+  const isAtEnd = caret >= text.length;
+  if (!isAtEnd && caret === 1 && MONTH_BEGUN.test(withPlainDigits(text))) return { text: withPlainDigits(text), caret };
   const { month, year, isSeparated } = partsOf(text);
   const shown = shortYear(year);
   const isComplete = month.length === 2 && (shown !== "" || isSeparated || text.length >= month.length);
   const formatted = isComplete ? `${month}/${shown}` : month;
-  const isAtEnd = caret >= text.length;
-  return { text: formatted, caret: isAtEnd ? formatted.length : Math.min(caret, formatted.length) };
+  if (isAtEnd) return { text: formatted, caret: formatted.length };
+  const left = digitsOf(text.slice(0, caret)).length;
+  const isPadded = left > 0 && !digitsOf(text).startsWith(month);
+  return { text: formatted, caret: placeAfter(formatted, isPadded ? left + 1 : left) };
 }
 
 export interface Expiry {

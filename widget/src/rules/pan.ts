@@ -36,7 +36,8 @@ export const BRAND_NAMES: Record<Brand, string> = {
 };
 
 const LENGTHS = [12, 13, 14, 15, 16, 17, 18, 19];
-const UNKNOWN: Card = { brand: null, gaps: [4, 8, 12, 16], lengths: LENGTHS, codeLengths: [3, 4] };
+const FOURS = [4, 8, 12, 16];
+const UNKNOWN: Card = { brand: null, gaps: FOURS, lengths: LENGTHS, codeLengths: [3, 4] };
 
 // Once the digits leave no choice: a brand that changes while one types helps nobody.
 export function cardOf(digits: string): Card {
@@ -45,7 +46,9 @@ export function cardOf(digits: string): Card {
   if (possible.length !== 1 || !only) return UNKNOWN;
   const brand = only.type.replace("-", "_");
   if (!(brand in BRAND_NAMES)) return UNKNOWN;
-  return { brand: brand as Brand, gaps: only.gaps, lengths: only.lengths, codeLengths: [only.code.size] };
+  // The library knows no gap after the sixteenth digit, and leaves seven in a row to be compared.
+  const gaps = only.gaps.length === 3 ? FOURS : only.gaps;
+  return { brand: brand as Brand, gaps, lengths: only.lengths, codeLengths: [only.code.size] };
 }
 
 export function group(digits: string, gaps: readonly number[]): string {

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any
 
-import msgspec
-
+from tollhouse.api.embedding import inert_json
 from tollhouse.api.payer.policy import SCRIPT, SIGNAL_SCRIPT, STYLE, loopback_origins, may_open
 from tollhouse.api.payer.state import seconds_left, state_of
 from tollhouse.api.payer.texts import Texts
@@ -42,7 +40,7 @@ def payer_page(texts: Texts, link: str, view: View) -> str:
         "texts": texts.for_script(),
         "origins": loopback_origins(view),
     }
-    scripts = f'<script type="application/json" id="payer-data">{_inert(data)}</script><script>{SCRIPT}</script>'
+    scripts = f'<script type="application/json" id="payer-data">{inert_json(data)}</script><script>{SCRIPT}</script>'
     foot = f"<footer><p>{escape(texts.promise)}</p></footer>{scripts}"
     return _document(texts, texts.title, main, head=refresh, foot=foot)
 
@@ -142,9 +140,3 @@ def _form(action: str, text: str, testid: str, fields: dict[str, str] | None = N
     look = ' class="first"' if testid == "payer-continue" else ""
     button = f'<button{look} data-testid="{testid}">{escape(text)}</button>'
     return f'<form method="post" action="{escape(action)}">{"".join(hidden)}{button}</form>'
-
-
-def _inert(data: dict[str, Any]) -> str:
-    """JSON inside a script element: nothing in it can end the element or begin another."""
-    text = msgspec.json.encode(data).decode()
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any
 
-import msgspec
-
+from tollhouse.api.embedding import inert_json
 from tollhouse.api.payer.texts import BY_LANGUAGE
 from tollhouse.api.widget.assets import FRAME_SCRIPT, FRAME_STYLE, HOSTED_SCRIPT, LOADER, LOADER_STYLE, Asset, Assets
 from tollhouse.api.widget.policy import STYLE
@@ -27,7 +25,7 @@ def frame_page(assets: Assets, *, language: str, origins: tuple[str, ...], is_kn
         "isKnown": is_known,
     }
     head = (
-        f'<script type="application/json" id="tollhouse-frame">{_inert(data)}</script>'
+        f'<script type="application/json" id="tollhouse-frame">{inert_json(data)}</script>'
         f"{_style(assets.newest(FRAME_STYLE))}{_script(assets.newest(FRAME_SCRIPT))}"
     )
     return _document(texts["title"], language, head, '<main id="form"></main>')
@@ -89,9 +87,3 @@ def _style(asset: Asset) -> str:
 
 def _script(asset: Asset) -> str:
     return f'<script src="{asset.path}" integrity="{asset.integrity}" defer></script>'
-
-
-def _inert(data: dict[str, Any]) -> str:
-    """JSON inside a script element: nothing in it can end the element or begin another."""
-    text = msgspec.json.encode(data).decode()
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
