@@ -20,6 +20,12 @@ export function keepLegible(): boolean {
   return false;
 }
 
+// Errors come and go, and what has the focus may look otherwise: whatever changes is judged anew.
+export function stayLegible(place: Element): void {
+  new MutationObserver(() => keepLegible()).observe(place, { subtree: true, childList: true, attributes: true });
+  for (const name of ["focusin", "pointerover", "transitionend"]) place.addEventListener(name, keepLegible);
+}
+
 function isLegible(element: Element): boolean {
   const colour = readColour(getComputedStyle(element).color);
   return colour !== null && contrast(colour, backgroundOf(element)) >= CONTRAST_MIN;

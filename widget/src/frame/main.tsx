@@ -8,7 +8,7 @@ import { App } from "./app";
 import { Client } from "./client";
 import type { Begin, PageData } from "./handshake";
 import { readMessage, takePort } from "./handshake";
-import { applyLook, keepLegible } from "./look";
+import { applyLook, keepLegible, stayLegible } from "./look";
 import { Payment } from "./payment";
 
 const HEIGHT_MARGIN = 2;
@@ -49,9 +49,9 @@ function begin({ token, options }: Begin, port: MessagePort, place: HTMLElement)
         openAction={() => payment.openAction()} hurry={() => payment.hurry()} />,
       place,
     );
-    keepLegible();
   };
   applyLook(options.appearance, options.pageScheme);
+  stayLegible(place);
   draw();
   tellHeight(place, tell);
   for (const name of ["online", "pageshow"]) window.addEventListener(name, () => payment.hurry());

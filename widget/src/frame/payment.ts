@@ -186,6 +186,7 @@ export class Payment {
         for await (const state of this.around.client.stream(signal)) {
           this.hear(state);
           if (this.isDone()) return;
+          if (this.isUncertain()) break;
         }
       } catch (error) {
         if (signal.aborted) continue;
@@ -197,6 +198,11 @@ export class Payment {
       seconds = this.view.stage === stage ? Math.min(seconds * 1.5, POLL_SECONDS_MAX) : POLL_SECONDS_MIN;
       await this.pause(seconds);
     }
+  }
+
+  // Whether our call to pay arrived is not known: a stream would say once that nothing began, and then be silent.
+  private isUncertain(): boolean {
+    return this.isMine && !this.isStarted;
   }
 
   private isDone(): boolean {

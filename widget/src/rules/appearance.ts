@@ -20,8 +20,11 @@ const COLOUR =
 // In pixels only: other units are measured by something that another rule may have changed.
 const LENGTH = /^(0|[0-9]{1,3}(\.[0-9]{1,3})?px)$/;
 const FONT_FAMILY = /^[\p{L}0-9 ,'"_-]{1,200}$/u;
-const WORDS = /^[a-z0-9 .-]{1,60}$/i;
-const SHADOW_PIXELS_MAX = 12; // a wider one could be painted over what stands beside it
+// Further, or more of them, could be painted over what stands beside: a label is four pixels above its input.
+const SHADOW_REACH_MAX = 4;
+const SHADOW_BLUR_MAX = 12;
+const SHADOWS_MAX = 3;
+const TRANSITION_MS_MAX = 1000; // how a text looks in the end can be judged only then
 
 const isColour: Check = (value) => COLOUR.test(value) && !/^(transparent|currentcolor|inherit|initial|unset|revert)$/i.test(value);
 // A colour that cannot be seen through: one with an alpha part could hide what is written.
@@ -41,16 +44,28 @@ const isBorder: Check = (value) => {
   return value === "none" || (match !== null && lengths(1, 10)(match[1] ?? "") && (!match[4] || isColour(match[4])));
 };
 
-const isNear: Check = (length) => /^(-?[0-9.]{1,5}px|0)$/.test(length) && Math.abs(Number.parseFloat(length)) <= SHADOW_PIXELS_MAX;
-// One or more of: `inset`, two to four lengths, a colour. Blanks and commas inside a colour's brackets divide nothing.
-const isShadow: Check = (value) =>
-  value === "none" ||
-  value.split(/,(?![^(]*\))/).every((shadow) => {
-    const words = shadow.trim().split(/\s+(?![^(]*\))/).filter((word) => word !== "inset");
-    const offsets = words.filter((word) => /^[-0-9]/.test(word));
+// Two to four lengths: both offsets, the blur, the spread.
+function isNear(lengths: readonly string[]): boolean {
+  if (lengths.length < 2 || lengths.length > 4 || !lengths.every((length) => /^(-?[0-9]{0,2}\.?[0-9]{1,2}px|0)$/.test(length))) return false;
+  const [x = 0, y = 0, blur = 0, spread = 0] = lengths.map((length) => Number.parseFloat(length));
+  return Math.max(Math.abs(x), Math.abs(y)) + Math.max(spread, 0) <= SHADOW_REACH_MAX && blur <= SHADOW_BLUR_MAX;
+}
+
+// A few of: `inset`, lengths, a colour. Blanks and commas inside a colour's brackets divide nothing.
+const isShadow: Check = (value) => {
+  const shadows = value.split(/,(?![^(]*\))/).map((shadow) => shadow.trim().split(/\s+(?![^(]*\))/).filter((word) => word !== "inset"));
+  const isWhole = (words: string[]): boolean => {
     const colours = words.filter((word) => !/^[-0-9]/.test(word));
-    const isWhole = offsets.length >= 2 && offsets.length <= 4 && colours.length <= 1;
-    return isWhole && offsets.every(isNear) && colours.every((colour) => COLOUR.test(colour));
+    return isNear(words.filter((word) => /^[-0-9]/.test(word))) && colours.length <= 1 && colours.every((colour) => COLOUR.test(colour));
+  };
+  return value === "none" || (shadows.length <= SHADOWS_MAX && shadows.every(isWhole));
+};
+
+// Words, and times that are short.
+const isTransition: Check = (value) =>
+  value.split(/\s+/).every((word) => {
+    const [, time, unit] = /^([0-9]*\.?[0-9]+)(ms|s)$/i.exec(word) ?? [];
+    return time ? Number(time) * (unit?.toLowerCase() === "s" ? 1000 : 1) <= TRANSITION_MS_MAX : /^[a-z-]{1,40}$/i.test(word);
   });
 
 const PROPERTIES: Record<string, Check> = {
@@ -73,7 +88,7 @@ const PROPERTIES: Record<string, Check> = {
   padding: lengths(4, 40),
   "text-decoration": (value) => /^(none|underline)$/.test(value),
   "text-transform": (value) => /^(none|uppercase|capitalize)$/.test(value),
-  transition: (value) => WORDS.test(value),
+  transition: isTransition,
 };
 
 // A merchant's class and the element of ours that it stands for.

@@ -95,7 +95,7 @@ describe("without a connection", () => {
   });
 
   it("after sending, the form is hidden but keeps what was typed until it is sure that nothing began", async () => {
-    const form = await drawn({ pay: ["lost"], stream: [["ready", "ready"]] });
+    const form = await drawn({ pay: ["lost"], stream: [["ready"], ["ready"]] });
     await form.fill();
     await form.press();
     expect(form.stage).toBe("offline");

@@ -1,6 +1,6 @@
 // The form as it is drawn, for tests that type into it and press its button.
 
-import { render } from "preact";
+import { options as preact, render } from "preact";
 import { expect } from "vitest";
 
 import { App } from "../../src/frame/app";
@@ -8,6 +8,9 @@ import type { FormOptions } from "../../src/protocol";
 import { Played, TEXTS, settle, type Script } from "./gateway";
 
 const OPTIONS: FormOptions = { isCvcMasked: false, target: null, texts: {}, appearance: {}, pageScheme: "light" };
+
+// Effects in the next turn, not in the next frame: a test that waits a turn then sees them.
+preact.requestAnimationFrame = (flush) => void setImmediate(flush);
 
 export interface Given {
   options?: Partial<FormOptions>;

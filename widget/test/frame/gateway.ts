@@ -43,7 +43,7 @@ export interface Script {
   form?: (Info | CallFailed | Trouble)[];
   pay?: Said[];
   status?: Said[];
-  stream?: Said[][]; // each stream's states; it ends after them, unless one is "…"
+  stream?: (Said | "silence")[][]; // each stream's states; it ends after them
 }
 
 const TROUBLES: readonly unknown[] = ["lost", "broken", "busy", "taken", "invalid", "refused"];
@@ -93,8 +93,10 @@ export class Gateway {
   async *stream(stop: AbortSignal): AsyncGenerator<State> {
     this.calls.push("stream");
     const said = this.script.stream.shift();
-    for (const one of said ?? []) yield answer<State>(one);
-    if (!said) await broken(stop);
+    for (const one of said ?? ["silence"]) {
+      if (one === "silence") await broken(stop);
+      else yield answer<State>(one);
+    }
   }
 
   private async next<T>(name: string, script: (T | CallFailed | Trouble | ServerStage)[]): Promise<T> {

@@ -7,7 +7,7 @@ import { INPUT, Played, info, loaded, settle, submitted } from "./gateway";
 
 describe("a lost answer", () => {
   it("of a payment that never began gives the form back after three words of the server, with a note", async () => {
-    const { view, stages, types, gateway } = await submitted({ pay: ["lost"], stream: [["ready", "ready", "ready"]] });
+    const { view, stages, types, gateway } = await submitted({ pay: ["lost"], stream: [["ready", "silence"], ["ready", "silence"], ["ready", "silence"]] });
     expect(stages.slice(-3)).toEqual(["paying", "offline", "ready"]);
     expect(view).toMatchObject({ note: "offlineText", refused: null });
     expect(types).toEqual(["ready"]);
@@ -46,7 +46,7 @@ describe("a lost answer", () => {
   });
 
   it("and a second press: 409 is our own first call, so the bank's page opens by itself", async () => {
-    const played = await submitted({ pay: ["lost", "taken"], stream: [["ready", "ready", "ready"], ["action", "succeeded"]] });
+    const played = await submitted({ pay: ["lost", "taken"], stream: [["ready"], ["ready"], ["ready"], ["action", "succeeded"]] });
     await played.submit();
     expect(played.types).toEqual(["ready", "started", "action", "action-over", "succeeded"]);
     expect(played.gateway.paid).toEqual([INPUT, INPUT]);

@@ -37,6 +37,10 @@ const VALUES: Record<string, { taken: string[]; refused: string[] }> = {
   "line-height": { taken: ["normal", "1", "1.45", "2"], refused: ["0", "0.5", "3", "10px", "-1"] },
   padding: { taken: ["0", "8px", "8px 40px", "1px 2px 3px 4px"], refused: ["41px", "999px", "-1px", "10%", "calc(1px + 99px)", "1px 2px 3px 4px 5px"] },
   "text-decoration": { taken: ["none", "underline"], refused: ["line-through", "underline 100px"] },
+  transition: {
+    taken: ["none", "all 0.2s ease", "background-color 150ms ease-in-out", "color 1s", "color .5s 0s linear"],
+    refused: ["color 1.1s", "color 2000ms", "all 9999s", "color 1e9s", "all 0.2s cubic-bezier(0,0,1,1)", "", "1"],
+  },
   "text-transform": { taken: ["none", "uppercase", "capitalize"], refused: ["full-size-kana", "lowercase x"] },
 };
 
