@@ -61,8 +61,11 @@ class Shop:
 class Windows:
     """The windows of a test. Whatever one complains of, asks elsewhere or stores is a problem."""
 
-    def __init__(self, browser: Browser, system: System, shop: HasUrl) -> None:
+    def __init__(
+        self, browser: Browser, system: System, shop: HasUrl, *, cookies: frozenset[str] = frozenset()
+    ) -> None:
         self._browser = browser
+        self._cookies = cookies  # the names of those that the shop needs
         self._allowed = {_origin(url) for url in (system.url, system.books_url, shop.url)}
         self._allowed |= {origin.replace("127.0.0.1", "localhost") for origin in self._allowed}
         self._contexts: list[BrowserContext] = []
@@ -87,8 +90,9 @@ class Windows:
     def close(self) -> None:
         """Close them all; fails with what was wrong in one of them."""
         for context in self._contexts:
-            if context.cookies():
-                self.problems.append(f"cookies: {context.cookies()}")
+            stored = [one for one in context.cookies() if one["name"] not in self._cookies]
+            if stored:
+                self.problems.append(f"cookies: {stored}")
             context.close()
         assert not self.problems, self.problems
 
@@ -101,7 +105,7 @@ class Windows:
             self.problems.append(f"asked for {url}")
 
     def _look_at_headers(self, url: str, headers: dict[str, str]) -> None:
-        if "set-cookie" in headers:
+        if headers.get("set-cookie", "").partition("=")[0] not in {"", *self._cookies}:
             self.problems.append(f"{url} sets a cookie")
 
 

@@ -159,7 +159,7 @@ def test_destroyed(shop: Merchant, opened: Opened) -> None:
 def test_mistakes_of_a_page(opened: Opened) -> None:
     """What is wrong in a merchant's call is said at once, and named."""
     _, form = opened()
-    tries = {
+    attempts = {
         "container": ["0" * 64, {}],
         "#nowhere": ["0" * 64, {"container": "#nowhere"}],
         "publicToken": ["secret", {"container": "main"}],
@@ -169,7 +169,7 @@ def test_mistakes_of_a_page(opened: Opened) -> None:
     script = """([token, options]) => {
       try { new SmglPaymentForm(token, options).render(); return ""; } catch (error) { return String(error); }
     }"""
-    for named, given in tries.items():
+    for named, given in attempts.items():
         said = form.page.evaluate(script, json.loads(json.dumps(given)))
         assert said.startswith("TypeError: Payment form:"), named
         assert named in said
