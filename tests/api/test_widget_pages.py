@@ -13,8 +13,10 @@ from tests.api.client import Shop
 from tests.api.widget_site import (
     NOBODY,
     PUBLIC_URL,
+    TYPED,
     admit,
     fake_assets,
+    form_call,
     form_token,
     frame_data,
     frame_path,
@@ -257,6 +259,16 @@ async def test_a_disabled_project_shows_no_page(shop: Shop) -> None:
     got = await read(shop, f"/pay/{token}")
     assert got.status == 403
     assert BY_LANGUAGE["en"].refused_title in got.body.decode()
+
+
+async def test_a_disabled_project_hides_no_payment(shop: Shop) -> None:
+    """Whose payment has begun still sees how it stands: 403 would tell them to pay elsewhere."""
+    token = await form_token(shop)
+    assert (await form_call(shop, "pay", token, TYPED)).status == 200
+    admit(shop, is_disabled=True)
+    got = await read(shop, f"/pay/{token}")
+    assert got.status == 200
+    assert 'data-testid="hosted-page"' in got.body.decode()
 
 
 async def test_hostile_names_stay_names(shop: Shop) -> None:

@@ -88,6 +88,9 @@ async def test_what_the_merchant_gave_stays() -> None:
         (True, True, {"return_url": BACK}, {"return_url": BACK, "recurrent": True}),
         (True, False, None, None),
         (True, False, {"return_url": BACK}, {"return_url": BACK}),
+        (True, False, {"return_url": BACK, "recurrent": True}, {"return_url": BACK, "recurrent": False}),
+        (True, True, {"recurrent": True}, {"recurrent": True}),
+        (False, False, {"recurrent": True}, {"recurrent": True}),
         (False, True, None, None),
         (False, True, {"return_url": BACK}, {"return_url": BACK}),
     ],
@@ -95,7 +98,7 @@ async def test_what_the_merchant_gave_stays() -> None:
 async def test_the_payers_yes_to_further_charges(
     is_shown: bool, is_ticked: bool, given: dict[str, Any] | None, wanted: dict[str, Any] | None
 ) -> None:
-    """It counts where the merchant asked for it and the payer ticked it, beside the merchant's own options."""
+    """Where the merchant has it asked, the tick alone counts; elsewhere the merchant's own option."""
     world = memory_world()
     offer = replace(OFFER, details=replace(OFFER.details, options=given))
     session = (await create_session(world, call(), offer, None)).session

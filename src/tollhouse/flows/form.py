@@ -42,12 +42,12 @@ async def find_frame(world: World, id: str) -> PublicToken | None:
     return found
 
 
-async def look(world: World, token: PublicToken) -> tuple[Money, Progress]:
+async def look(world: World, token: PublicToken, *, names_session: bool = True) -> tuple[Money, Progress]:
     """What is to be paid, and how that stands. Raises `PublicTokenInvalid` for a token that opens no form."""
     session = await _session(world, token)
     money = session.payments[-1].money if session.payments else session.offer.money
     assert money is not None, "no token is given out for a session without an amount"
-    return money, progress_of(session, token.options, world.clock.now())
+    return money, progress_of(session, token.options, world.clock.now(), names_session=names_session)
 
 
 async def pay(
@@ -74,11 +74,11 @@ async def _session(world: World, token: PublicToken) -> PaymentSession:
 
 
 def _details(session: PaymentSession, project: Project, token: PublicToken, *, recurrent: bool) -> Details:
-    """What the form adds to what its merchant gave. The payer's yes counts only where the merchant asked for it."""
+    """What the form adds to what its merchant gave. Where the merchant has the payer asked, the payer's word counts."""
     given = session.offer.details
     options: dict[str, Any] | None = None
-    if recurrent and token.options.shows_recurrent:
-        options = {**(given.options or {}), "recurrent": True}
+    if token.options.shows_recurrent and (recurrent or (given.options or {}).get("recurrent")):
+        options = {**(given.options or {}), "recurrent": recurrent}
     details = Details(options=options, unechoed=note_of(token.options, project.form_origins))
     if given.customer is None:
         details = replace(details, customer={"reference": session.id, "contacts": []})

@@ -54,7 +54,8 @@ function begin({ token, options }: Begin, port: MessagePort, place: HTMLElement)
   stayLegible(place);
   draw();
   tellHeight(place, tell);
-  for (const name of ["online", "pageshow"]) window.addEventListener(name, () => payment.hurry());
+  window.addEventListener("online", () => payment.hurry());
+  window.addEventListener("pageshow", ({ persisted }) => { if (persisted) payment.cameBack(); });
   document.addEventListener("visibilitychange", () => { if (!document.hidden) payment.hurry(); });
   void payment.load();
   return (message) => {

@@ -72,6 +72,7 @@ export class Payment {
 
   private isMine = false; // this very form submitted
   private isStarted = false;
+  private hasBegun = false; // whoever submitted: somebody may be charged
   private wasLost = false; // a call of ours to pay was never answered
   private readiesLeft = READIES_BELIEVED;
   private isOver = false;
@@ -127,13 +128,16 @@ export class Payment {
       case "busy": {
         this.isMine = false;
         const refused = failed.trouble === "refused" ? fieldOf(failed) : null;
-        this.show({ refused, note: refused ? null : "notSent" });
+        // An earlier call may have arrived all the same: then nobody knows that nothing was charged.
+        const note = this.wasLost ? "offlineText" : "notSent";
+        this.show({ refused, note: refused ? null : note });
         return false;
       }
       case "taken":
         // By another window, or by a call of ours whose answer was lost.
         this.isMine = this.wasLost;
-        this.show({ note: "elsewhere" });
+        this.hasBegun = true;
+        this.show({ note: this.wasLost ? null : "elsewhere" });
         return true;
       case "invalid":
         return false;
@@ -151,7 +155,9 @@ export class Payment {
 
   openAction(): void {
     if (this.actionUrl === "") return;
-    this.show({ isActionBlocked: false, isActionLeft: false, needsOpening: false });
+    const target = this.target();
+    // A window of its own may be closed before its time, and nothing tells us.
+    this.show({ isActionBlocked: false, isActionLeft: false, needsOpening: target === "_blank" });
     const { texts, language, direction } = this.around;
     const words = {
       title: texts.dialogTitle ?? "",
@@ -160,7 +166,6 @@ export class Payment {
       stay: texts.dialogStay ?? "",
       leave: texts.dialogLeave ?? "",
     };
-    const target = this.target();
     this.around.tell({ type: "action", url: this.actionUrl, target, texts: words, language, direction });
   }
 
@@ -170,6 +175,12 @@ export class Payment {
 
   actionLeft(): void {
     if (this.view.stage === "action") this.show({ isActionLeft: true });
+  }
+
+  // The page is shown again as it was left, by the browser's button: the payer says whether to go on.
+  cameBack(): void {
+    if (this.view.stage === "action" && this.target() !== "modal") this.show({ needsOpening: true });
+    this.hurry();
   }
 
   target(): Target {
@@ -226,6 +237,7 @@ export class Payment {
     const before = this.view.stage;
     // A call whose answer was lost may still be on its way: one word of ours is not believed at once.
     if (state.stage === "ready" && this.isMine && before !== "ready" && (this.readiesLeft -= 1) > 0) return;
+    if (state.stage !== "ready") this.hasBegun = true;
     this.move(state.stage);
     if (this.view.stage === "ready" && before !== "ready") {
       // The payment never began: the payer may press again.
@@ -265,7 +277,7 @@ export class Payment {
     if (this.view.stage !== "expired" || this.isOver) return;
     const { texts } = this.around;
     this.isOver = true;
-    if (this.isMine) this.show({ note: "expiredAsk" });
+    if (this.isMine || this.hasBegun) this.show({ note: "expiredAsk" });
     const description = failed.description || "The public token is not valid any more";
     const code = failed.code || "public_token_invalid";
     this.around.tell({ type: "failed", error: { code, description, message: texts.expired ?? "" } });

@@ -52,6 +52,18 @@ describe("a lost answer", () => {
     expect(played.gateway.paid).toEqual([INPUT, INPUT]);
   });
 
+  it("and a second press: what stands is our own payment, not another window's", async () => {
+    const played = await submitted({ pay: ["lost", "taken"], stream: [["ready"], ["ready"], ["ready"], ["processing"]] });
+    await played.submit();
+    expect(played.view).toMatchObject({ stage: "processing", note: null });
+  });
+
+  test.each(["busy", "refused"] as const)("and a second press that is not taken (%s): nobody says that nothing was charged, the first may have arrived", async (trouble) => {
+    const played = await submitted({ pay: ["lost", trouble], stream: [["ready"], ["ready"], ["ready"]] });
+    await played.submit();
+    expect(played.view).toMatchObject({ stage: "ready", note: "offlineText" });
+  });
+
   it("of another kind that nobody foresaw is asked about as well", async () => {
     const played = await loaded({ stream: [["succeeded"]] });
     played.gateway.pay = async () => Promise.reject(new Error("nobody knows"));

@@ -158,6 +158,11 @@ describe("the first look", () => {
     expect(told.at(-1)).toMatchObject({ type: "action", url: PAGE, target: "_top" });
   });
 
+  test.each(["confirming", "processing", "action"] as const)("at a payment that goes on (%s) longer than its token sends the payer to ask, not to pay again", async (stage) => {
+    const { view } = await loaded({ form: [info(stage)], stream: [["invalid"]] });
+    expect(view).toMatchObject({ stage: "expired", note: "expiredAsk" });
+  });
+
   test.each([
     ["succeeded", "succeeded"],
     ["failed", "failed"],
@@ -221,6 +226,30 @@ describe("the bank's check", () => {
     const { types, stages } = await submitted({ pay: ["action"], stream: [["action", "lost"], ["action"]], status: ["action"] });
     expect(stages.slice(-3)).toEqual(["action", "offline", "action"]);
     expect(types).toEqual(["ready", "started", "action"]);
+  });
+
+  it("in a window of its own can be opened anew: that window may have been closed", async () => {
+    const played = await submitted({ pay: ["action"] }, { target: "_blank" });
+    const { payment } = played;
+    payment.actionOpened(true);
+    expect(payment.view.needsOpening).toBe(true);
+    payment.openAction();
+    expect(played.types.filter((type) => type === "action")).toHaveLength(2);
+    expect(payment.view.needsOpening).toBe(true);
+  });
+
+  test.each([["_top", true], ["_self", true], ["modal", false]] as const)("whose page (%s) the payer came back from by the browser's button waits for a click: %s", async (target, needsOpening) => {
+    const { payment, types } = await submitted({ pay: ["action"] }, { target });
+    expect(payment.view.needsOpening).toBe(false);
+    payment.cameBack();
+    expect(payment.view.needsOpening).toBe(needsOpening);
+    expect(types).toEqual(["ready", "started", "action"]);
+  });
+
+  it("that is over when the payer comes back waits for nothing", async () => {
+    const { payment } = await submitted({ pay: ["processing"] });
+    payment.cameBack();
+    expect(payment.view.needsOpening).toBe(false);
   });
 
   it("cannot be opened when there is none", async () => {

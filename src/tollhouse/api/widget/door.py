@@ -38,6 +38,7 @@ from tollhouse.api.widget.watch import Watch
 from tollhouse.flows import form
 from tollhouse.merchant import ANYBODY, Project
 from tollhouse.ports import World
+from tollhouse.progress import Stage
 from tollhouse.public_token import PublicToken
 from tollhouse.refusal import MethodUnknown, NotPermitted, PublicTokenInvalid, Refusal, TooManyRequests
 
@@ -152,13 +153,13 @@ class WidgetDoor:
             return _not_built()
         try:
             token = await form.find_token(self._world, text)
-            money, _ = await form.look(self._world, token)
+            money, progress = await form.look(self._world, token)
         except PublicTokenInvalid:
             raise MethodUnknown from None  # a page that is not there, for people
         project = await self._open_project(token)
         if project is None:
             raise MethodUnknown
-        if project.is_disabled:
+        if project.is_disabled and progress.stage is Stage.READY:
             raise NotPermitted(form_calls.DISABLED)
         self._keep_pace(token)
         page = hosted_page(self._assets, language=token.options.language, merchant=project.display_name, money=money)

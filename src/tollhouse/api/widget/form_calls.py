@@ -26,11 +26,12 @@ from tollhouse.flows import form
 from tollhouse.flows.drive import drive
 from tollhouse.merchant import Project
 from tollhouse.money import CURRENCIES
-from tollhouse.ports import World
+from tollhouse.ports import StoreUnreachable, World
 from tollhouse.progress import Progress, Stage
 from tollhouse.public_token import PublicToken
 from tollhouse.refusal import (
     CardHasExpired,
+    InternalFailure,
     MethodUnknown,
     NotPermitted,
     PublicTokenInvalid,
@@ -42,6 +43,7 @@ PREFIX = "/widget/v1/"
 STEPS = frozenset({"form", "pay", "status"})
 PAYS_PER_MINUTE_MAX = 20
 DISABLED = "this project is disabled"
+UNCLEAR = "it is not known whether the payment began; ask how it stands"
 
 
 class FormCalls:
@@ -83,10 +85,10 @@ class FormCalls:
             case "pay":
                 return await self._pay(token, project, members, request_id)
             case _:
-                return await self._status(token, is_stream=visit.takes_stream)
+                return await self._status(token, project, is_stream=visit.takes_stream)
 
     async def _form(self, token: PublicToken, project: Project) -> Reply:
-        money, progress = await form.look(self._world, token)
+        money, progress = await form.look(self._world, token, names_session=project.settings.return_params)
         if project.is_disabled and progress.stage is Stage.READY:
             raise NotPermitted(DISABLED)
         left = token.ends_at - self._world.clock.now()
@@ -119,13 +121,16 @@ class FormCalls:
             if isinstance(refusal, CardHasExpired):  # which names the member of another request
                 raise CardHasExpired(HAS_EXPIRED) from None
             raise
+        except StoreUnreachable as lost:
+            # The commit may have come through: 503 would tell the payer that nothing happened.
+            raise InternalFailure(UNCLEAR) from lost
         if session.lease_owner == world.node:
             self._background(drive(world, session))
         return self._state(progress)
 
-    async def _status(self, token: PublicToken, *, is_stream: bool) -> Reply | StreamReply:
+    async def _status(self, token: PublicToken, project: Project, *, is_stream: bool) -> Reply | StreamReply:
         async def look() -> Progress:
-            return (await form.look(self._world, token))[1]
+            return (await form.look(self._world, token, names_session=project.settings.return_params))[1]
 
         progress = await look()  # whatever is wrong is answered before a stream begins
         stream = self._streams.reply(token, look) if is_stream else None
