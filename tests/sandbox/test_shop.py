@@ -65,6 +65,16 @@ async def test_own_form_pays_with_open_parameters(visit: Visit) -> None:
     assert paid.members["payment_options"]["return_url"] == f"{visit.url}/back?order={order}"
 
 
+async def test_an_order_that_is_sent_again(visit: Visit) -> None:
+    """A double click, or a repeat after a lost answer: the same key is the same order, and one payment."""
+    first = await visit.buy(scenario="own", card=CARD, key="k-1")
+    assert await visit.buy(scenario="own", card=CARD, key="k-1") == first
+    await until(lambda: visit.shop.orders[first].session_id)
+    assert visit.gateway.methods() == ["session/init/payment"]
+    others = {await visit.buy(scenario="own", card=CARD, **more) for more in ({"key": "k-2"}, {}, {})}
+    assert len({first, *others}) == 4
+
+
 @pytest.mark.parametrize(("confirms", "call"), [(True, "session/confirm"), (False, "session/cancel")])
 async def test_switch_decides(visit: Visit, confirms: bool, call: str) -> None:
     """The webhook that asks for a decision is answered 200, and the order's switch decides in a call of its own."""

@@ -280,7 +280,9 @@ export class Payment {
     if (this.isMine || this.hasBegun) this.show({ note: "expiredAsk" });
     const description = failed.description || "The public token is not valid any more";
     const code = failed.code || "public_token_invalid";
-    this.around.tell({ type: "failed", error: { code, description, message: texts.expired ?? "" } });
+    // Somebody may be charged yet: no page that shows these words shall send the payer to pay again.
+    const message = (this.hasBegun || this.wasLost ? texts.expiredAsk : texts.expired) ?? "";
+    this.around.tell({ type: "failed", error: { code, description, message } });
   }
 
   private end(state: State): void {

@@ -159,8 +159,9 @@ describe("the first look", () => {
   });
 
   test.each(["confirming", "processing", "action"] as const)("at a payment that goes on (%s) longer than its token sends the payer to ask, not to pay again", async (stage) => {
-    const { view } = await loaded({ form: [info(stage)], stream: [["invalid"]] });
+    const { view, told } = await loaded({ form: [info(stage)], stream: [["invalid"]] });
     expect(view).toMatchObject({ stage: "expired", note: "expiredAsk" });
+    expect(told.at(-1)).toMatchObject({ type: "failed", error: { code: "public_token_invalid", message: TEXTS.expiredAsk } });
   });
 
   test.each([

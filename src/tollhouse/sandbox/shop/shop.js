@@ -25,6 +25,7 @@ let shownId = null; // the order on the page
 let form = null; // the widget and the order it is for
 let isReplayed = false; // whether the stream has told what was before
 let isOrdering = false; // a new order is being made: older ones keep off the page
+let orderKey = ""; // names the order that is being made: sent twice, it is still one order
 
 function digitsOf(currency) {
   return new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions().maximumFractionDigits;
@@ -57,7 +58,7 @@ function wish() {
 
 function order(more) {
   const { product, scenario, decision, language, target } = wish();
-  return post("orders", { product, scenario, confirms: decision === "confirm", language, target, ...more });
+  return post("orders", { key: orderKey, product, scenario, confirms: decision === "confirm", language, target, ...more });
 }
 
 // Tells the drawing what happened in this browser; the payer may be leaving the page.
@@ -220,6 +221,7 @@ $("wish").addEventListener("submit", async (event) => {
   complain("");
   closeForm();
   isOrdering = true;
+  orderKey = Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-");
   shownId = null;
   const isOwn = wish().scenario === "own";
   $("checkout").hidden = false;

@@ -221,20 +221,21 @@ class Shop:
         name, scenario = str(wish.get("product")), wish.get("scenario")
         if name not in PRICES or scenario not in ("widget", "own"):
             raise web.HTTPBadRequest(text="there is no such product or way to pay")
-        id, here = secrets.token_hex(8), f"{request.scheme}://{request.host}"
-        order = Order(
-            id=id,
-            visitor=visitor_of(request),
-            product=name,
-            price=PRICES[name],
-            scenario=scenario,
-            confirms=wish.get("confirms") is not False,
-            back_url=f"{here if here in self.origins else self.origins[0]}/back?order={id}",
-        )
-        self.orders[id] = order
-        self.gateway.tell(order, "payer", "payer>shop", f"orders the {name}", order.price)
-        self._later(order, self._open_widget(order, wish) if scenario == "widget" else self._pay(order, wish))
-        return web.json_response({"id": order.id}, status=201)
+        visitor, here = visitor_of(request), f"{request.scheme}://{request.host}"
+        id = hashlib.sha256(f"{visitor} {wish.get('key') or secrets.token_hex(8)}".encode()).hexdigest()[:16]
+        if id not in self.orders:  # else it is the same order again: a double click, or its answer was lost
+            order = self.orders[id] = Order(
+                id=id,
+                visitor=visitor,
+                product=name,
+                price=PRICES[name],
+                scenario=scenario,
+                confirms=wish.get("confirms") is not False,
+                back_url=f"{here if here in self.origins else self.origins[0]}/back?order={id}",
+            )
+            self.gateway.tell(order, "payer", "payer>shop", f"orders the {name}", order.price)
+            self._later(order, self._open_widget(order, wish) if scenario == "widget" else self._pay(order, wish))
+        return web.json_response({"id": id}, status=201)
 
     async def _open_widget(self, order: Order, wish: Members) -> None:
         answer = await self.gateway.call(order, "session/create", order.terms(), key=f"{order.id}-create")
