@@ -204,6 +204,11 @@ def test_a_challenge_for_people(system: System) -> None:
     assert CHALLENGE not in printed
 
 
+def heed_interrupts() -> None:
+    """Ctrl-C ends what is started here, as from a terminal."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_a_person_is_waited_for(system: System) -> None:
     """Without --answer the link is told, and what somebody does there meanwhile is told as it happens."""
     words = [sys.executable, "-m", "tollhouse.cli", "pay", "--card", FRICTIONLESS]
@@ -220,7 +225,8 @@ def test_a_person_is_waited_for(system: System) -> None:
 def test_ctrl_c_names_the_session(system: System, more: tuple[str, ...]) -> None:
     """Who stops waiting for a payer is told which session goes on, and the exit code is that of Ctrl-C."""
     words = [sys.executable, "-m", "tollhouse.cli", "pay", "--card", FRICTIONLESS, *more]
-    both = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # Started beside a terminal, this run may have been told to ignore the signal, and would hand that on.
+    both = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": heed_interrupts}
     with subprocess.Popen(words, text=True, env=system.environment, **both) as waiting:  # type: ignore[call-overload]
         source = waiting.stderr if more else waiting.stdout
         next(line for line in source if "/3ds/" in line)
