@@ -40,9 +40,6 @@ def render(results: dict[str, Any]) -> str:
         ("payment form, the same on a later visit, ms", "form_usable_ms.warm", form["warm"]),
         ("payment form, all that a browser loads, gzip, KB", "widget_kb", results["widget_kb"]),
         ("memory of everything together, MB", "rss_mb", results["rss_mb"]),
-        ("one committed change a time in this database, a second", "pgbench_steps_per_second",
-         results["pgbench_steps_per_second"]),
-        ("share of that limit that payments reach", "limit_ratio", results["limit_ratio"]),
     ]  # fmt: skip
     table = "".join(f"| {text} | `{name}` | {value} |\n" for text, name, value in lines)
     return (
