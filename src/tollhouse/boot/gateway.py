@@ -93,7 +93,7 @@ async def _serve(config: Config) -> None:
             node.world,
             projects=projects,
             background=node.tasks.start,
-            idempotency_secret=node.idempotency_secret,
+            idempotency_secret=node.keys.idempotency_secret,
             webhook_key=projects.webhook_key,
             is_ready=is_ready,
             version=version("tollhouse"),

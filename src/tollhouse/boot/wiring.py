@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
@@ -15,6 +15,7 @@ from tollhouse.api.wire import JsonWire
 from tollhouse.boot.chance import NodeIds, NodeNaming, SystemClock, new_node, new_terminals
 from tollhouse.boot.config import Config
 from tollhouse.boot.herald import WebhookHerald
+from tollhouse.boot.keyholders import open_keys, root_from_socket
 from tollhouse.flows.hear import hear_late
 from tollhouse.net.http import WebhookSender
 from tollhouse.net.tcp import AcquirerLink
@@ -22,8 +23,8 @@ from tollhouse.operation import Limits
 from tollhouse.ports import World
 from tollhouse.routing import SANDBOX
 from tollhouse.store.postgres import PostgresStore, open_pool
-from tollhouse.vault.embedded import EmbeddedVault, keys_of
-from tollhouse.vault.keys import IDEMPOTENCY
+from tollhouse.vault.embedded import EmbeddedVault
+from tollhouse.vault.keyset import KeySet
 from tollhouse.vault.secrets import ProjectSecrets
 from tollhouse.worker.loops import Deliverer
 from tollhouse.worker.tasks import Tasks
@@ -38,9 +39,9 @@ class Node:
     world: World
     store: PostgresStore
     vault: EmbeddedVault
+    keys: KeySet
     tasks: Tasks
     deliverer: Deliverer
-    idempotency_secret: bytes = field(repr=False)
 
 
 @asynccontextmanager
@@ -53,11 +54,11 @@ async def open_node(config: Config, *, polls: bool) -> AsyncIterator[Node]:
     name = config.node or new_node()
     pool = await open_pool(config.database_url)
     store = PostgresStore(pool, node=name, announced=lambda project, session_id: deliverer.tell(project, session_id))
-    vault = await EmbeddedVault.open(pool, config.home, name)
-    project_secrets = await ProjectSecrets.open_home(pool, config.home)
-    idempotency_keys = await keys_of(pool, config.home, IDEMPOTENCY)
+    keys = await open_keys(config, pool, root_from_socket(config.home, name, tell=log.info))
+    keys.follow(tell=log.warning)
+    vault = await EmbeddedVault.open(pool, config.home, name, keys=keys)
     sender = WebhookSender()
-    herald = WebhookHerald(pool, project_secrets, sender)
+    herald = WebhookHerald(pool, ProjectSecrets(keys.ring), sender)
     tasks = Tasks(log)
     clock = SystemClock()
     terminals = new_terminals()
@@ -90,8 +91,7 @@ async def open_node(config: Config, *, polls: bool) -> AsyncIterator[Node]:
         limits=Limits(answer_seconds=config.answer_limit_seconds, in_flight_seconds=config.in_flight_limit_seconds),
     )
     deliverer = Deliverer(world, tasks, polls=polls)
-    secret = idempotency_keys.key(idempotency_keys.current)
-    node = Node(world=world, store=store, vault=vault, tasks=tasks, deliverer=deliverer, idempotency_secret=secret)
+    node = Node(world=world, store=store, vault=vault, keys=keys, tasks=tasks, deliverer=deliverer)
     try:
         async with _running(node, sender, link):
             yield node
@@ -115,4 +115,5 @@ async def _running(node: Node, sender: WebhookSender, link: AcquirerLink) -> Asy
         await node.tasks.close(patience_seconds=CLOSE_SECONDS_MAX)  # the last answers, which nobody waited for
         await sender.close()
         await node.vault.close()
+        await node.keys.close()
         await node.store.close()
