@@ -111,7 +111,7 @@ _read_host = _text(r"[0-9A-Za-z_.:-]+", "expected the name or the address of a m
 
 _read_label = _text(r"[ -~]{1,32}", "expected at most 32 printable characters")
 _read_name = _text(r"[0-9A-Za-z._-]{1,64}", "expected at most 64 letters, digits, dots and dashes")
-_read_mount = _text(r"[0-9A-Za-z._-]+(/[0-9A-Za-z._-]+)*", "expected a path such as transit or team/transit")
+_read_mount = _text(r"[0-9A-Za-z_-]+(/[0-9A-Za-z_-]+)*", "expected a path such as transit or team/transit")
 
 # What each keeper of keys cannot do without.
 KEEPER_NEEDS = {
