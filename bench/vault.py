@@ -124,6 +124,7 @@ async def measure_keeper(pool: asyncpg.Pool, keeper: Keeper, cards: int) -> dict
 
 async def measure(folder: Path, kinds: list[str], cards: int) -> dict[str, object]:
     """All keepers, one after another, on one database."""
+    (folder / "server").mkdir()
     server = Embedded(folder / "server")
     dsn = server.start()
     results: dict[str, object] = {}

@@ -91,7 +91,7 @@ def keeper(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_payments_with_keys_elsewhere(
     new_system: NewSystem, new_merchant: NewMerchant, keeper: dict[str, object]
 ) -> None:
-    """With an HSM and with a key server: rotate, rewrap, start again, and the payment from before goes on; no key here."""
+    """With an HSM and with a key server: rotate, rewrap, restart, and the payment from before goes on; no key here."""
     system = new_system(**keeper).start()
     shop = new_merchant(system)
     waiting = shop.prepare()
