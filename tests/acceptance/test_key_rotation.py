@@ -149,3 +149,14 @@ def new_key_file(folder: Path) -> Path:
     path = folder / "shop.pub.pem"
     path.write_text(public_pem(new_key()))
     return path
+
+
+def test_waiting_for_custodians_may_be_stopped(new_system: NewSystem, tmp_path: Path) -> None:
+    """Ctrl-C ends it in order while nobody has entered anything, and no socket is left behind."""
+    system = new_system(vault_keys="components")
+    system.run("db", "migrate")
+    system.run("vault", "key", "components", "--split", "2", "--to", str(tmp_path / "parts"))
+    system.launch()
+    until(lambda: len(list((system.home / FOLDER).glob("*.sock"))) == 2, "gateway and workers wait")
+    assert system.stop() in (0, 130)
+    assert list((system.home / FOLDER).iterdir()) == []

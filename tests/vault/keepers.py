@@ -28,11 +28,7 @@ from tollhouse.vault.registry import KeyRow
 
 KINDS = ("file", "pkcs11", "transit", "components")
 PIN, TOKEN_LABEL, ROOT_TOKEN = "4711", "cards", "root-of-tests"
-MODULE = next(
-    path
-    for path in map(Path, ("/usr/lib/softhsm/libsofthsm2.so", "/usr/local/lib/softhsm/libsofthsm2.so"))
-    if path.exists()
-)
+MODULES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/local/lib/softhsm/libsofthsm2.so")
 START_SECONDS_MAX = 60.0
 
 
@@ -92,6 +88,8 @@ async def opened(keeper: Keeper, pool: asyncpg.Pool) -> Any:
 @contextmanager
 def softhsm(folder: Path) -> Iterator[dict[str, str]]:
     """A token in this folder, used by this process and those it starts. Gives the settings, but for the key."""
+    module = next((path for path in MODULES if Path(path).exists()), None)
+    assert module, "install it with: apt-get install -y softhsm2"
     (folder / "tokens").mkdir()
     (folder / "softhsm2.conf").write_text(f"directories.tokendir = {folder / 'tokens'}\nlog.level = ERROR\n")
     os.environ["SOFTHSM2_CONF"] = str(folder / "softhsm2.conf")
@@ -99,7 +97,7 @@ def softhsm(folder: Path) -> Iterator[dict[str, str]]:
     subprocess.run(command, check=True, capture_output=True)
     yield {
         "TOLLHOUSE_VAULT_KEYS": "pkcs11",
-        "TOLLHOUSE_VAULT_PKCS11_MODULE": str(MODULE),
+        "TOLLHOUSE_VAULT_PKCS11_MODULE": module,
         "TOLLHOUSE_VAULT_PKCS11_TOKEN": TOKEN_LABEL,
         "TOLLHOUSE_VAULT_PKCS11_PIN_FILE": str(secret_file(folder / "pin", PIN)),
     }

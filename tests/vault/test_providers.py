@@ -21,6 +21,7 @@ from tollhouse.vault.keyset import KeySet
 from tollhouse.vault.registry import load_rows
 from tollhouse.vault.rewrap import rewrap
 from tollhouse.vault.rotation import retire, rotate
+from tollhouse.vault.sealed import data_key_place
 
 
 async def vault_on(pool: asyncpg.Pool, keeper: Keeper, keys: KeySet) -> EmbeddedVault:
@@ -243,4 +244,18 @@ async def test_a_retirement_that_finds_a_row_takes_itself_back(keeper: Keeper, p
         with pytest.raises(KeysRefused, match="1 cards still use version 1|keys of the registry still use version 1"):
             await retire(keys, KEK, 1, piles_of(keys, KEK))
         assert (await vault.fill(request("shop", kept.token)))["2"] == PAN_TEXT
+        await vault.close()
+
+
+async def test_a_data_key_serves_its_own_row_alone(keeper: Keeper, pool: asyncpg.Pool) -> None:
+    """It unwraps for its project and token, and for no other project or token."""
+    async with keeper.open(pool) as keys:
+        vault = await vault_on(pool, keeper, keys)
+        one, other = await vault.keep("shop", CARD), await vault.keep("shop", CARD)
+        row = await pool.fetchrow("SELECT key_version, data_key FROM vault.card WHERE token = $1", one.token)
+        wrapped = Wrapped(row["key_version"], row["data_key"])
+        assert len(await keys.ring.unwrap(wrapped, data_key_place("shop", one.token))) == 32
+        for place in (data_key_place("shop", other.token), data_key_place("inn", one.token)):
+            with pytest.raises(CannotOpen):
+                await keys.ring.unwrap(wrapped, place)
         await vault.close()

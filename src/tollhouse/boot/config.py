@@ -163,7 +163,7 @@ class Config:
         ),
     ]
     vault_key_period_days: Annotated[
-        int, Setting("365", "Age at which `tollhouse vault key status` asks for a new version of a key.", _days)
+        int, Setting("365", "Age at which tollhouse vault key status asks for a new version.", _days)
     ]
     vault_pkcs11_module: Annotated[str, Setting("", "PKCS#11 library of the HSM.", _file)]
     vault_pkcs11_token: Annotated[str, Setting("", "Label of the token in the HSM.", _read_label)]

@@ -82,7 +82,7 @@ async def _serve(config: Config) -> None:
     await check(config.database_url)
     log = structlog.get_logger()
     stop = _stop_at_signals()
-    async with open_node(config, polls=False) as node:
+    async with open_node(config, polls=False, stop=stop) as node:
         projects = FreshProjects(node)
 
         async def is_ready() -> bool:
@@ -148,7 +148,7 @@ async def _work(config: Config) -> None:
     await check(config.database_url)
     log = structlog.get_logger()
     stop = _stop_at_signals()
-    async with open_node(config, polls=True) as node:
+    async with open_node(config, polls=True, stop=stop) as node:
         loops = [
             asyncio.create_task(recover_loop(node.world, node.tasks)),
             asyncio.create_task(_sweep_loop(node)),

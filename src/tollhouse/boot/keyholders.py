@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -34,12 +35,20 @@ async def open_keys(config: Config, pool: asyncpg.Pool, ask_root: AskRoot) -> Ke
         raise
 
 
-def root_from_socket(home: Path, node: str, *, tell: Tell) -> AskRoot:
-    """Has custodians enter their parts at a socket in the home."""
+def root_from_socket(home: Path, node: str, *, tell: Tell, stop: asyncio.Event) -> AskRoot:
+    """Has custodians enter their parts at a socket in the home. Raises `KeysRefused` when it is to stop before."""
 
     async def ask(row: KeyRow) -> bytes:
         assert row.parts is not None
-        return await wait_for_root(home, node, parts=row.parts, check_value=row.check_value, tell=tell)
+        joining = wait_for_root(home, node, parts=row.parts, check_value=row.check_value, tell=tell)
+        waiting, stopped = asyncio.ensure_future(joining), asyncio.ensure_future(stop.wait())
+        await asyncio.wait([waiting, stopped], return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not waiting.done():
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            raise KeysRefused("stopped while it waited for key parts")
+        return waiting.result()
 
     return ask
 

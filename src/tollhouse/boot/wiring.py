@@ -45,16 +45,16 @@ class Node:
 
 
 @asynccontextmanager
-async def open_node(config: Config, *, polls: bool) -> AsyncIterator[Node]:
+async def open_node(config: Config, *, polls: bool, stop: asyncio.Event) -> AsyncIterator[Node]:
     """A node on the configured database, acquirer and home. `polls`: it also sends other nodes' due webhooks.
 
-    Raises `KeysRefused` when the home's keys are not those of the database.
+    Raises `KeysRefused` when the keys are not those of the database, or when `stop` comes before custodians do.
     """
     log = structlog.get_logger()
     name = config.node or new_node()
     pool = await open_pool(config.database_url)
     store = PostgresStore(pool, node=name, announced=lambda project, session_id: deliverer.tell(project, session_id))
-    keys = await open_keys(config, pool, root_from_socket(config.home, name, tell=log.info))
+    keys = await open_keys(config, pool, root_from_socket(config.home, name, tell=log.info, stop=stop))
     keys.follow(tell=log.warning)
     vault = await EmbeddedVault.open(pool, config.home, name, keys=keys)
     sender = WebhookSender()

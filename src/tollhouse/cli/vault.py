@@ -263,9 +263,8 @@ def unlock(config: Config, *, as_json: bool) -> None:
     else:
         for one in replies:
             click.echo(f"{one.process}: {one.text}")
-    refused = [one for one in replies if one.word == REFUSED]
-    if refused:
-        raise Failure(refused[0].text)
+    if all(one.word == REFUSED for one in replies):
+        raise Failure(replies[0].text)
 
 
 def _print_json(content: object) -> None:
