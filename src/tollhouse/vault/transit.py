@@ -148,7 +148,7 @@ class TransitKeys:
             status, answer = await self._ask_server(method, f"{self._mount}/{path}", members)
         except OSError as lost:
             raise KeysUnreachable(f"{self._name}: {lost or type(lost).__name__}") from None
-        errors = "; ".join(map(str, answer.get("errors") or ())) or f"status {status}"
+        errors = " ".join("; ".join(map(str, answer.get("errors") or ())).split()) or f"status {status}"
         data = answer.get("data")
         if status == 403:
             raise KeysRefused(f"{self._name}: {errors}; the token of TOLLHOUSE_VAULT_TRANSIT_TOKEN_FILE may not")
