@@ -47,11 +47,11 @@ up: $(VENV)/.installed ## Set everything up and start it in the foreground; Ctrl
 	@exec $(PY) -I -S src/tollhouse/store/tether.py $(SIGTERM) $$PPID -1 -1 $(VENV)/bin/tollhouse up $(ARGS)
 
 .PHONY: test
-test: $(VENV)/.installed-dev chromium ## Set everything up and run every test but the long ones; TESTS=tests/ground ARGS=-x
+test: $(VENV)/.installed-dev chromium softhsm ## Set everything up and run every test but the long ones; TESTS=tests/ground ARGS=-x
 	@exec $(PY) -m pytest -n auto -m "not full" $(TESTS) $(ARGS)
 
 .PHONY: test-full
-test-full: $(VENV)/.installed-dev chromium ## Run every test, the long ones too
+test-full: $(VENV)/.installed-dev chromium softhsm ## Run every test, the long ones too
 	@exec $(PY) -m pytest -n auto $(TESTS) $(ARGS)
 
 .PHONY: check
@@ -105,3 +105,7 @@ $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 .PHONY: chromium
 chromium:
 	@command -v chromium >/dev/null || { $(call debian,chromium); }
+
+.PHONY: softhsm
+softhsm:
+	@command -v softhsm2-util >/dev/null || { $(call debian,softhsm2); }

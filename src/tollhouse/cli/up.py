@@ -112,7 +112,8 @@ class _Up:
             await part.start()
         self._log.say("waiting until the gateway and the sandbox are ready")
         try:
-            async with asyncio.timeout(_READY_SECONDS_MAX):
+            # Custodians come one after another, and nothing is ready before the last of them.
+            async with asyncio.timeout(None if self._config.vault_keys == "components" else _READY_SECONDS_MAX):
                 for part in (sandbox, gateway, work):
                     await part.wait_until_ready()
         except TimeoutError:
