@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 
 import asyncpg
 import msgspec
@@ -50,7 +49,7 @@ class Onboarded:
 
 async def create_project(
     pool: asyncpg.Pool,
-    home: Path,
+    project_secrets: ProjectSecrets,
     *,
     name: str,
     public_key: str,
@@ -61,7 +60,7 @@ async def create_project(
 ) -> Onboarded:
     """A project that may call the API from now on.
 
-    Raises `OnboardingRefused`, and `KeysRefused` when the home's keys are not those of this database.
+    Raises `OnboardingRefused`.
     """
     if not is_project_name(name):
         raise OnboardingRefused(f"project {name[:80]!a}: 1 to 64 of A-Z a-z 0-9 . _ - expected, such as shop-1")
@@ -75,7 +74,6 @@ async def create_project(
     rsa = generate_private_key(KEY_EXPONENT, KEY_BITS)
     ed25519 = Ed25519PrivateKey.generate()
     secret = signing.webhook_secret(os.urandom(SECRET_BYTES))
-    project_secrets = await ProjectSecrets.open_home(pool, home)
     known = KnownProject(
         project=project,
         sealed_secrets=await project_secrets.seal(name, _document(rsa, ed25519, secret)),

@@ -67,21 +67,23 @@ def create(
 ) -> None:
     """Create the project NAME; it may call the API at once."""
     from tollhouse.boot.onboarding import Onboarded, create_project, read_settings
+    from tollhouse.cli.parts import keys_on
+    from tollhouse.vault.secrets import ProjectSecrets
 
     pem, settings = read_key_file(public_key), read_settings(Settings(), words)
 
     async def work(pool: asyncpg.Pool) -> Onboarded:
-        now = datetime.now(UTC)
-        return await create_project(
-            pool,
-            config.home,
-            name=name,
-            public_key=pem,
-            webhook_url=webhook_url,
-            settings=settings,
-            is_live=is_live,
-            now=now,
-        )
+        async with keys_on(config, pool) as keys:
+            return await create_project(
+                pool,
+                ProjectSecrets(keys.ring),
+                name=name,
+                public_key=pem,
+                webhook_url=webhook_url,
+                settings=settings,
+                is_live=is_live,
+                now=datetime.now(UTC),
+            )
 
     made = on_database(config, work)
     if as_json:

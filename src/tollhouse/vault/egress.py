@@ -15,6 +15,7 @@ from tollhouse.card import Secret
 from tollhouse.grouping import Closed
 from tollhouse.vault.box import CannotOpen
 from tollhouse.vault.cvv import SealedCvvs
+from tollhouse.vault.keys import KeysRefused
 from tollhouse.vault.store import CardMissing, CardStore
 
 UNREADABLE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, Closed)
@@ -73,7 +74,7 @@ class CardEgress:
             if wanted - {Slot.CVV}:
                 pan, expiry = await self._cards.open(card.project, card.card_token)
                 values |= {Slot.PAN: pan, Slot.EXPIRY: Secret(expiry.yymm)}
-        except (CardMissing, CannotOpen) as problem:
+        except (CardMissing, CannotOpen, KeysRefused) as problem:
             raise NotSent(str(problem)) from None
         except UNREADABLE as problem:
             raise NotSent(f"the vault cannot be read: {type(problem).__name__}") from problem
