@@ -83,8 +83,9 @@ sim: $(VENV)/.installed-dev ## Simulate worlds full of failures: N=1000 of them,
 	@exec $(PY) -m tests.simulation.run $(if $(SEED),--seed $(SEED),--n $(N)) $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.installed-dev $(WIDGET) chromium ## Measure complete payments on this machine; writes bench/results/latest.json and the README's figures
+bench: $(VENV)/.installed-dev $(WIDGET) chromium softhsm ## Measure complete payments on this machine; writes bench/results/latest.json and the README's figures; then what keys cost, by keeper
 	@$(PY) -m bench $(ARGS)
+	@$(PY) -m bench.vault
 	@$(PY) -m tests.docs.figures
 
 .PHONY: docs

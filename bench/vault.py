@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import resource
+import statistics
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ import uvloop
 
 from tests.servers import remove_database
 from tests.vault.keepers import KINDS, Keeper, openbao, softhsm
+from tollhouse.acquirers.message import CardUse, Slot
 from tollhouse.boot.rewrapping import piles_of
 from tollhouse.card import CardDetails, Expiry, parse_pan
 from tollhouse.store.embedded import Embedded
@@ -58,6 +60,37 @@ async def wraps_per_second(keys: KeySet, *, at_once: int, count: int) -> dict[st
                 await asyncio.gather(*(keys.ring.unwrap(one, b"place") for one in wrapped))
         rates[verb] = round(count / (time.perf_counter() - began))
     return rates
+
+
+async def unwrap_ms(keys: KeySet, count: int) -> dict[str, float]:
+    """Milliseconds of one unwrap, asked for alone."""
+    wrapped = await keys.ring.wrap(bytes(32), b"place")
+    took = []
+    for _ in range(count):
+        began = time.perf_counter()
+        await keys.ring.unwrap(wrapped, b"place")
+        took.append((time.perf_counter() - began) * 1000)
+    hundredths = statistics.quantiles(took, n=100)
+    return {"p50": round(hundredths[49], 3), "p99": round(hundredths[98], 3)}
+
+
+async def decrypts_per_second(pool: asyncpg.Pool, keys: KeySet, home: Path, count: int) -> float:
+    """Cards opened a second, each as a message to the acquirer needs it, so many at once as payments are."""
+    vault = await EmbeddedVault.open(pool, home, "bench", keys=keys)
+    kept = await vault.keep("shop", CARD)
+    use, left = CardUse(project="shop", card_token=kept.token), count
+
+    async def opener() -> None:
+        nonlocal left
+        while left > 0:
+            left -= 1
+            await vault.fill_text(use, {"pan": Slot.PAN, "expiry": Slot.EXPIRY})
+
+    began = time.perf_counter()
+    await asyncio.gather(*(opener() for _ in range(AT_ONCE)))
+    seconds = time.perf_counter() - began
+    await vault.close()
+    return round(count / seconds)
 
 
 async def keep_cards(pool: asyncpg.Pool, keys: KeySet, home: Path, count: int) -> float:
@@ -112,6 +145,8 @@ async def measure_keeper(pool: asyncpg.Pool, keeper: Keeper, cards: int) -> dict
             "alone_per_second": await wraps_per_second(keys, at_once=1, count=500),
             f"{AT_ONCE}_at_once_per_second": await wraps_per_second(keys, at_once=AT_ONCE, count=6400),
         }
+        found["unwrap_ms"] = await unwrap_ms(keys, 1000)
+        found["decrypts_per_second"] = await decrypts_per_second(pool, keys, keeper.home, 5000)
         say(f"{keeper.kind}: {cards} cards …")
         found["cards_kept_per_second"] = await keep_cards(pool, keys, keeper.home, cards)
         await pool.execute("VACUUM ANALYZE vault.card")
@@ -157,6 +192,7 @@ def main() -> None:
         results = uvloop.run(measure(Path(name), chosen.keepers.split(","), chosen.cards))
     machine = {
         "cards": chosen.cards,
+        "at_once": AT_ONCE,
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),

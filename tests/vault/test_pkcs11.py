@@ -70,9 +70,7 @@ async def test_a_lost_session_is_opened_again(keeper: Keeper, pool: asyncpg.Pool
     """After the token ended our session the next use logs in anew."""
     async with keeper.open(pool) as keys:
         wrapped = await keys.ring.wrap(b"k" * 32, b"here")
-        config = keeper.config
-        pkcs11.lib(config.vault_pkcs11_module).get_token(token_label=config.vault_pkcs11_token)
-        keys.ring.holder._session.close()  # type: ignore[attr-defined]
+        pkcs11.lib(keeper.config.vault_pkcs11_module).reinitialize()
         assert await keys.ring.unwrap(wrapped, b"here") == b"k" * 32
 
 

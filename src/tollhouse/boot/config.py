@@ -50,6 +50,21 @@ def _choice(*names: str) -> Callable[[str], str]:
     return read
 
 
+KEEPERS = ("file", "pkcs11", "transit", "components")
+# What each keeper of keys cannot do without.
+KEEPER_NEEDS = {
+    "pkcs11": ("vault_pkcs11_module", "vault_pkcs11_token", "vault_pkcs11_pin_file"),
+    "transit": ("vault_transit_url", "vault_transit_token_file"),
+}
+
+
+def _keepers(text: str) -> str:
+    names = [name.strip() for name in text.lower().split(",")]
+    if not set(names) <= set(KEEPERS) or len(set(names)) != len(names):
+        raise ValueError(f"expected {' or '.join(KEEPERS)}, or the new one and the old one with a comma between")
+    return ",".join(names)
+
+
 def _port(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
         raise ValueError("expected a port from 1 to 65535")
@@ -116,12 +131,6 @@ _read_label = _text(r"[ -~]{1,32}", "expected at most 32 printable characters")
 _read_name = _text(r"[0-9A-Za-z._-]{1,64}", "expected at most 64 letters, digits, dots and dashes")
 _read_mount = _text(r"[0-9A-Za-z_-]+(/[0-9A-Za-z_-]+)*", "expected a path such as transit or team/transit")
 
-# What each keeper of keys cannot do without.
-KEEPER_NEEDS = {
-    "pkcs11": ("vault_pkcs11_module", "vault_pkcs11_token", "vault_pkcs11_pin_file"),
-    "transit": ("vault_transit_url", "vault_transit_token_file"),
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
@@ -167,8 +176,8 @@ class Config:
         str,
         Setting(
             "file",
-            "Who keeps the key-encryption key: file, pkcs11, transit or components.",
-            _choice("file", "pkcs11", "transit", "components"),
+            "Who keeps the key-encryption key: file, pkcs11, transit or components; to move keys, the new and the old.",
+            _keepers,
         ),
     ]
     vault_key_period_days: Annotated[
@@ -191,6 +200,11 @@ class Config:
     vault_transit_ca_file: Annotated[
         str, Setting("", "Certificates that the server's must come from; empty: those of the system.", _file)
     ]
+
+    @property
+    def keepers(self) -> tuple[str, ...]:
+        """Who keeps the key-encryption key: the first makes new versions, the others have old ones."""
+        return tuple(self.vault_keys.split(","))
 
 
 def settings() -> Iterator[tuple[str, Setting]]:
@@ -254,11 +268,10 @@ def _refuse_conflicts(config: Config) -> None:
                 f"{variable(name)}={port}: {taken[port]} has the same port; choose another for one of them"
             )
         taken[port] = variable(name)
-    for name in KEEPER_NEEDS.get(config.vault_keys, ()):
-        if not getattr(config, name):
-            raise ConfigError(
-                f"{variable(name)}: is missing, and {variable('vault_keys')}={config.vault_keys} needs it"
-            )
+    for keeper in config.keepers:
+        for name in KEEPER_NEEDS.get(keeper, ()):
+            if not getattr(config, name):
+                raise ConfigError(f"{variable(name)}: is missing, and {variable('vault_keys')}={keeper} needs it")
     if config.in_flight_limit_seconds < config.answer_limit_seconds:
         raise ConfigError(
             f"{variable('in_flight_limit_seconds')}={config.in_flight_limit_seconds:g}: shorter than"

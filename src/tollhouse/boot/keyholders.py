@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import stat
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
@@ -16,7 +17,7 @@ from tollhouse.vault.joined import JoinedKeys, root_of
 from tollhouse.vault.key_file import FileKeys
 from tollhouse.vault.keys import KEK, Keyholder, KeysRefused
 from tollhouse.vault.keyset import KEYS_FOLDER, KeySet
-from tollhouse.vault.registry import KeyRow, load_rows, of_purpose, refuse_other_kind
+from tollhouse.vault.registry import KeyRow, Rows, load_rows, of_purpose, refuse_other_kind
 from tollhouse.vault.transit import TransitKeys
 
 AskRoot = Callable[[KeyRow], Awaitable[bytes]]
@@ -27,12 +28,21 @@ async def open_keys(config: Config, pool: asyncpg.Pool, ask_root: AskRoot) -> Ke
 
     Raises `KeysRefused` and `KeysUnreachable` with one clear line.
     """
-    holder = await _open_holder(config, pool, ask_root)
-    try:
-        return await KeySet.open(pool, holder, config.home)
-    except BaseException:
-        await holder.close()
-        raise
+    rows = await load_rows(pool)
+    refuse_other_kind(rows, config.keepers)
+    first, *others = config.keepers
+    kept = {row.kind for row in of_purpose(rows, KEK)}
+    async with AsyncExitStack() as opened:
+
+        async def holder_of(kind: str) -> Keyholder:
+            holder = await _open_holder(kind, config, rows, ask_root)
+            opened.push_async_callback(holder.close)
+            return holder
+
+        holders = [await holder_of(kind) for kind in (first, *(other for other in others if other in kept))]
+        keys = await KeySet.open(pool, holders[0], config.home, others=holders[1:])
+        opened.pop_all()  # from here on the keys close them
+    return keys
 
 
 def root_from_socket(home: Path, node: str, *, tell: Tell, stop: asyncio.Event) -> AskRoot:
@@ -53,10 +63,8 @@ def root_from_socket(home: Path, node: str, *, tell: Tell, stop: asyncio.Event) 
     return ask
 
 
-async def _open_holder(config: Config, pool: asyncpg.Pool, ask_root: AskRoot) -> Keyholder:
-    rows = await load_rows(pool)
-    refuse_other_kind(rows, config.vault_keys)
-    match config.vault_keys:
+async def _open_holder(kind: str, config: Config, rows: Rows, ask_root: AskRoot) -> Keyholder:
+    match kind:
         case "pkcs11":
             return _token(config)
         case "transit":
@@ -64,7 +72,8 @@ async def _open_holder(config: Config, pool: asyncpg.Pool, ask_root: AskRoot) ->
         case "components":
             return JoinedKeys(await ask_root(root_of(rows)))
         case _:
-            return await FileKeys.open(config.home / KEYS_FOLDER, is_known=bool(of_purpose(rows, KEK)))
+            is_known = any(row.kind == FileKeys.kind for row in of_purpose(rows, KEK))
+            return await FileKeys.open(config.home / KEYS_FOLDER, is_known=is_known)
 
 
 def _token(config: Config) -> Keyholder:

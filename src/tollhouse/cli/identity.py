@@ -31,7 +31,6 @@ from tollhouse.merchant import Project, Settings, is_project_name
 from tollhouse.net.merchant import Arrived
 from tollhouse.store.projects import KnownProject, find_project, update_project
 from tollhouse.vault.keyset import KeySet
-from tollhouse.vault.secrets import ProjectSecrets
 from tollhouse.webhook import hmac_signature, signed_content
 
 FOLDER = "merchant"
@@ -168,7 +167,7 @@ async def _begin(
     private_key = _private_key(kept.private_key) if kept else generate_private_key(KEY_EXPONENT, KEY_BITS)
     made = await create_project(
         pool,
-        ProjectSecrets(keys.ring),
+        keys,
         name=name,
         public_key=signing.public_key_pem(private_key.public_key()),
         webhook_url=webhook_url,

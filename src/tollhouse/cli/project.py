@@ -68,7 +68,6 @@ def create(
     """Create the project NAME; it may call the API at once."""
     from tollhouse.boot.onboarding import Onboarded, create_project, read_settings
     from tollhouse.cli.parts import keys_on
-    from tollhouse.vault.secrets import ProjectSecrets
 
     pem, settings = read_key_file(public_key), read_settings(Settings(), words)
 
@@ -76,7 +75,7 @@ def create(
         async with keys_on(config, pool) as keys:
             return await create_project(
                 pool,
-                ProjectSecrets(keys.ring),
+                keys,
                 name=name,
                 public_key=pem,
                 webhook_url=webhook_url,

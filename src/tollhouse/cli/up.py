@@ -109,7 +109,7 @@ class _Up:
             Kept(part, self._log) for part in _parts(replace(self._config, database_url=dsn))
         ]
         # Custodians enter each part once, for all processes that wait for it: so the shop waits with the others.
-        has_custodians = self._config.vault_keys == "components"
+        has_custodians = "components" in self._config.keepers
         for part in self._parts if has_custodians else (sandbox, gateway, work):
             await part.start()
         self._log.say("waiting until the gateway and the sandbox are ready")

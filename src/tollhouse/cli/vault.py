@@ -207,18 +207,24 @@ def components(config: Config, *, parts: int, folder: Path, as_json: bool) -> No
     from tollhouse.vault.keys import ROOT
     from tollhouse.vault.registry import current_of, load_rows, refuse_other_kind
 
-    if config.vault_keys != KIND:
+    if KIND not in config.keepers:
         raise Failure(f"TOLLHOUSE_VAULT_KEYS={config.vault_keys}: has no components; set TOLLHOUSE_VAULT_KEYS={KIND}")
     if folder.exists():
         raise Failure(f"--to {folder}: exists already; name a new folder, so that no other part is written over")
 
     async def work(pool: asyncpg.Pool) -> None:
         rows = await load_rows(pool)
-        refuse_other_kind(rows, KIND)
+        refuse_other_kind(rows, config.keepers)
         before = current_of(rows, ROOT)
         old = None if before is None else await ask_custodians(before)
         # The parts are on disk before the joined key counts: a crash in between leaves parts that open nothing.
-        await change_root(pool, parts=parts, old=old, keep=lambda root: _write_parts(folder, split(root, parts)))
+        await change_root(
+            pool,
+            parts=parts,
+            old=old,
+            keep=lambda root: _write_parts(folder, split(root, parts)),
+            kinds=config.keepers,
+        )
 
     on_database(config, work)
     files = [str(path) for path in sorted(folder.iterdir())]

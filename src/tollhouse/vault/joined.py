@@ -6,7 +6,7 @@ rotated without the custodians, and the custodians can have new parts without a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import asyncpg
 
@@ -93,7 +93,6 @@ class JoinedKeys:
 
 def root_of(rows: Rows) -> KeyRow:
     """What the registry says of the joined key. Raises `KeysRefused` when there are no components yet."""
-    refuse_other_kind(rows, KIND)
     row = current_of(rows, ROOT)
     if row is None:
         raise KeysRefused(
@@ -103,21 +102,29 @@ def root_of(rows: Rows) -> KeyRow:
     return row
 
 
-async def change_root(pool: asyncpg.Pool, *, parts: int, old: bytes | None, keep: Callable[[bytes], None]) -> None:
+async def change_root(
+    pool: asyncpg.Pool,
+    *,
+    parts: int,
+    old: bytes | None,
+    keep: Callable[[bytes], None],
+    kinds: Sequence[str] = (KIND,),
+) -> None:
     """A new joined key, from now on the only one that opens this registry. `old` is the one before, if there was one.
 
     `keep` hands the new one to the custodians, before it counts. Running processes go on with the keys that they have;
     a version that is made later needs the new root, so they are to be started again before the next rotation.
+    `kinds`: besides custodians, who may have keys of this database until they have moved.
     """
     root = new_key()
     keep(root)
     async with alone(pool) as connection:
         rows = await load_rows(connection)
-        refuse_other_kind(rows, KIND)
+        refuse_other_kind(rows, kinds)
         before = current_of(rows, ROOT)
         assert (before is None) == (old is None)
         version = await next_version(connection, ROOT)
-        for row in of_purpose(rows, KEK):
+        for row in [row for row in of_purpose(rows, KEK) if row.kind == KIND]:
             assert old is not None
             key = Box(old).open(row.held or b"", _place(row.version))
             await connection.execute(HOLD, KEK, row.version, Box(root).seal(key, _place(row.version)), version)

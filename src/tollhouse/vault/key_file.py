@@ -77,7 +77,7 @@ class FileKeys:
 
     async def latest(self) -> int:
         """The greatest version in the file."""
-        return max(self._file.versions)
+        return max(self._file.versions, default=0)
 
     async def make(self, version: int) -> None:
         """Put a new key into the file, unless this version is there."""
@@ -155,10 +155,16 @@ def add_version(path: Path, version: int) -> KeyFile:
 
 
 def remove_version(path: Path, version: int) -> KeyFile:
-    """The file without the key of this version. Whoever calls it does so alone."""
+    """The file without the key of this version; with the last one it goes. Whoever calls it does so alone."""
+    if not path.exists():
+        return KeyFile(path, 0, {})
     keys = _load(path)
     left = {one: keys.key(one) for one in keys.versions - {version}}
-    if left and version in keys.versions:
+    if not left:
+        path.unlink()
+        sync_folder(path.parent)
+        return KeyFile(path, 0, {})
+    if version in keys.versions:
         _replace(path, left)
     return _load(path)
 

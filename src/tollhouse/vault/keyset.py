@@ -7,7 +7,7 @@ a file of its own. Else they lie in the registry, sealed under the key-encryptio
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -15,7 +15,16 @@ import asyncpg
 from tollhouse.vault.box import CannotOpen, bind, new_key
 from tollhouse.vault.fingerprints import Fingerprints
 from tollhouse.vault.key_file import FileKeys, add_version, open_key_file, refuse_lost, remove_version
-from tollhouse.vault.keys import FINGERPRINT, IDEMPOTENCY, KEK, Keyholder, KeysRefused, Wrapped, digest_of
+from tollhouse.vault.keys import (
+    FINGERPRINT,
+    IDEMPOTENCY,
+    KEK,
+    Keyholder,
+    KeysRefused,
+    KeysUnreachable,
+    Wrapped,
+    digest_of,
+)
 from tollhouse.vault.registry import KeyRow, Rows, alone, current_of, insert_row, load_rows, next_version, of_purpose
 from tollhouse.vault.ring import KeyRing
 
@@ -38,9 +47,14 @@ class KeySet:
         self._following: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, pool: asyncpg.Pool, holder: Keyholder, home: Path) -> KeySet:
-        """With the keys of this database, made at the very first start. Raises `KeysRefused`, `KeysUnreachable`."""
-        ring = await KeyRing.open(pool, holder)
+    async def open(
+        cls, pool: asyncpg.Pool, holder: Keyholder, home: Path, *, others: Sequence[Keyholder] = ()
+    ) -> KeySet:
+        """With the keys of this database, made at the very first start; `others` have versions from before a move.
+
+        Raises `KeysRefused`, `KeysUnreachable`.
+        """
+        ring = await KeyRing.open(pool, holder, others)
         keys = cls(pool, ring, SecretKeys(ring, home / KEYS_FOLDER))
         for purpose in (FINGERPRINT, IDEMPOTENCY):
             await keys.secrets.found(pool, purpose)
@@ -72,11 +86,12 @@ class KeySet:
         self._following = asyncio.create_task(self._follow(tell))
 
     async def close(self) -> None:
-        """Look no more and let the keyholder go."""
+        """Look no more and let the keyholders go."""
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
-        await self.ring.holder.close()
+        for holder in self.ring.holders.values():
+            await holder.close()
 
     async def _follow(self, tell: Tell) -> None:
         told = ""
@@ -85,7 +100,7 @@ class KeySet:
             problem = ""
             try:
                 await self.refresh()
-            except (KeysRefused, CannotOpen) as refused:
+            except (KeysRefused, KeysUnreachable, CannotOpen) as refused:
                 problem = str(refused)
             except UNREADABLE as lost:
                 problem = f"keys cannot be looked up: {type(lost).__name__}"
@@ -106,7 +121,9 @@ class SecretKeys:
         if current_of(await load_rows(pool), purpose) is not None:
             return
         async with alone(pool) as connection:
-            if current_of(await load_rows(connection), purpose) is None:
+            rows = await load_rows(connection)
+            if current_of(rows, purpose) is None:
+                await self._ring.refresh(rows)  # nothing is to be sealed under a version that ended meanwhile
                 await insert_row(connection, await self.made(purpose, await next_version(connection, purpose)))
 
     async def made(self, purpose: str, version: int) -> KeyRow:
@@ -131,8 +148,9 @@ class SecretKeys:
 
     async def destroy(self, purpose: str, version: int) -> None:
         """Have no key of this version any more; the registry forgets what it holds by itself."""
-        if self._ring.holder.kind == FileKeys.kind:
-            await asyncio.to_thread(remove_version, self._folder / f"{purpose}.json", version)
+        path = self._folder / f"{purpose}.json"
+        if await asyncio.to_thread(path.exists):
+            await asyncio.to_thread(remove_version, path, version)
 
     async def load(self, row: KeyRow) -> bytes:
         """The key. Raises `KeysRefused` when it is not the one that the registry names."""

@@ -14,9 +14,10 @@ from typing import Any, Protocol, TypeVar
 import asyncpg
 
 from tollhouse.vault.box import CannotOpen
-from tollhouse.vault.keys import KEK, KeyProvider, Wrapped
+from tollhouse.vault.key_file import FileKeys
+from tollhouse.vault.keys import KEK, ROOT, KeyProvider, KeysRefused, Wrapped
 from tollhouse.vault.keyset import KeySet, held_place
-from tollhouse.vault.registry import HOLD, load_rows
+from tollhouse.vault.registry import HOLD_AGAIN, KeyRow, load_rows
 from tollhouse.vault.sealed import SealedCard, data_key_place, open_card
 from tollhouse.vault.store import fingerprint_of
 
@@ -155,39 +156,54 @@ class CardPrints:
 
 
 class HeldKeys:
-    """The keys that lie in the registry under the key-encryption key."""
+    """The keys that lie in the registry under the key-encryption key, and those in files that belong there.
+
+    Keys in files belong there once a keyholder of another kind makes the versions: no key is to stay in the home.
+    """
 
     name = "keys of the registry"
 
     def __init__(self, keys: KeySet) -> None:
-        self._pool, self._ring = keys.pool, keys.ring
+        self._pool, self._keys, self._ring = keys.pool, keys, keys.ring
 
     async def count(self) -> int:
         """How many lie under another version than the current one."""
-        return len([row for row in await self._rows() if row[2].version != self._ring.current])
+        return len(await self._left())
 
     async def count_under(self, version: int) -> int:
-        """How many lie under this version."""
-        return len([row for row in await self._rows() if row[2].version == version])
+        """How many lie under this version, or still in files."""
+        return len([row for row in await self._rows() if row.held_version == version or self._strays(row)])
 
     async def move(self, after: Place, limit: int) -> Moved:
         """All at once: there are never many."""
-        rows = [row for row in await self._rows() if row[2].version != self._ring.current]
-        again = await rewrap_all(
-            self._ring, [held for _, _, held in rows], [held_place(purpose, version) for purpose, version, _ in rows]
-        )
-        broken = tuple(f"{p} version {v}" for (p, v, _), new in zip(rows, again, strict=True) if new is None)
-        for (purpose, version, _), new in zip(rows, again, strict=True):
-            if new is not None:
-                await self._pool.execute(HOLD, purpose, version, new.sealed, new.version)
-        return Moved(last=None, moved=len(rows) - len(broken), broken=broken)
+        moved, broken = 0, []
+        for row in await self._left():
+            try:
+                key = await self._keys.secrets.load(row)
+            except KeysRefused:
+                broken.append(f"{row.purpose} version {row.version}")
+                continue
+            new = await self._ring.wrap(key, held_place(row.purpose, row.version))
+            place = (row.purpose, row.version, new.sealed, new.version, self._ring.holder.kind, row.held)
+            if await self._pool.fetchval(HOLD_AGAIN, *place) is not None:
+                moved += 1
+                if row.held is None:
+                    await self._keys.secrets.destroy(row.purpose, row.version)
+        return Moved(last=None, moved=moved, broken=tuple(broken))
 
-    async def _rows(self) -> list[tuple[str, int, Wrapped]]:
+    async def _left(self) -> list[KeyRow]:
+        current = self._ring.current
         return [
-            (row.purpose, row.version, Wrapped(row.held_version, row.held))
-            for row in await load_rows(self._pool)
-            if row.purpose != KEK and row.held is not None and row.held_version is not None
+            row
+            for row in await self._rows()
+            if self._strays(row) or (row.held is not None and row.held_version != current)
         ]
+
+    async def _rows(self) -> list[KeyRow]:
+        return [row for row in await load_rows(self._pool) if row.purpose not in (KEK, ROOT)]
+
+    def _strays(self, row: KeyRow) -> bool:
+        return row.held is None and self._ring.holder.kind != FileKeys.kind
 
 
 async def rewrap_all(keys: KeyProvider, wrapped: Sequence[Wrapped], places: Sequence[bytes]) -> list[Wrapped | None]:

@@ -29,6 +29,13 @@ RETIRE = "UPDATE vault.key SET retired_at = now() WHERE purpose = $1 AND version
 BRING_BACK = "UPDATE vault.key SET retired_at = NULL WHERE purpose = $1 AND version = $2"
 DESTROY = "UPDATE vault.key SET destroyed_at = now(), held = NULL WHERE purpose = $1 AND version = $2"
 HOLD = "UPDATE vault.key SET held = $3, held_version = $4 WHERE purpose = $1 AND version = $2"
+# Only in place of what was read, and never under a version that ended meanwhile.
+HOLD_AGAIN = """
+UPDATE vault.key SET held = $3, held_version = $4, kind = $5
+WHERE purpose = $1 AND version = $2 AND held IS NOT DISTINCT FROM $6
+    AND EXISTS (SELECT FROM vault.key WHERE purpose = 'kek' AND version = $4 AND retired_at IS NULL)
+RETURNING version
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +76,27 @@ def current_of(rows: Rows, purpose: str) -> KeyRow | None:
     return next((row for row in reversed(of_purpose(rows, purpose)) if not row.is_retired), None)
 
 
-def refuse_other_kind(rows: Rows, kind: str) -> None:
-    """Raises `KeysRefused` when somebody else keeps the key-encryption key of this database."""
+def refuse_other_kind(rows: Rows, kinds: Sequence[str]) -> None:
+    """Raises `KeysRefused` when none of these keeps a version of the key-encryption key that this database has."""
     for row in of_purpose(rows, KEK):
-        if row.kind != kind:
+        if row.kind not in kinds:
+            given = ",".join(kinds)
             raise KeysRefused(
-                f"TOLLHOUSE_VAULT_KEYS={kind}: the keys of this database are kept by {row.kind};"
-                f" set TOLLHOUSE_VAULT_KEYS={row.kind}, or use another database"
+                f"TOLLHOUSE_VAULT_KEYS={given}: the keys of this database are kept by {row.kind};"
+                f" set TOLLHOUSE_VAULT_KEYS={row.kind}, or {given},{row.kind} to move them, or use another database"
             )
+
+
+@asynccontextmanager
+async def steady(pool: asyncpg.Pool) -> AsyncIterator[Rows]:
+    """The registry, which nobody changes meanwhile: what is sealed and written in here is found by a retirement."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS_MAX}s'")
+        try:
+            await connection.execute("LOCK TABLE vault.key IN ROW EXCLUSIVE MODE")
+        except asyncpg.LockNotAvailableError:
+            raise KeysRefused("somebody is changing the keys of this database; run this again later") from None
+        yield await load_rows(connection)
 
 
 @asynccontextmanager

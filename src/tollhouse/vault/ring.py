@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import asyncpg
 
@@ -22,25 +22,35 @@ from tollhouse.vault.registry import (
 
 
 class KeyRing:
-    """The `KeyProvider` that runs: takes the versions from the registry and has the keyholder use them."""
+    """The `KeyProvider` that runs: takes the versions from the registry and has their keyholders use them.
+
+    `holder` makes new versions. `others` have those from before the keys moved to another kind of keyholder.
+    """
 
     def __init__(
-        self, holder: Keyholder, *, current: int, ready: Collection[int], pool: asyncpg.Pool | None = None
+        self,
+        holder: Keyholder,
+        *,
+        current: int,
+        ready: Collection[int],
+        pool: asyncpg.Pool | None = None,
+        others: Sequence[Keyholder] = (),
     ) -> None:
         self.holder = holder
+        self.holders = {one.kind: one for one in (holder, *others)}
         self.current = current
-        self._ready = set(ready)
+        self._ready = dict.fromkeys(ready, holder)
         self._pool = pool
 
     @classmethod
-    async def open(cls, pool: asyncpg.Pool, holder: Keyholder) -> KeyRing:
+    async def open(cls, pool: asyncpg.Pool, holder: Keyholder, others: Sequence[Keyholder] = ()) -> KeyRing:
         """With every version of the registry; the first one is made when there is none. Raises `KeysRefused`."""
         rows = await load_rows(pool)
         if current_of(rows, KEK) is None:
             await _found(pool, holder)
             rows = await load_rows(pool)
-        ring = cls(holder, current=0, ready=(), pool=pool)
-        refuse_other_kind(rows, holder.kind)
+        ring = cls(holder, current=0, ready=(), pool=pool, others=others)
+        refuse_other_kind(rows, list(ring.holders))
         for row in of_purpose(rows, KEK):
             await ring._take_up(row)
         current = current_of(rows, KEK)
@@ -51,13 +61,20 @@ class KeyRing:
     async def wrap(self, key: bytes, context: bytes) -> Wrapped:
         """Seal a data key under the current version. Raises `KeysUnreachable`."""
         version = self.current
-        return Wrapped(version, await self.holder.seal(version, key, bind(context, str(version))))
+        return Wrapped(version, await self.holder_of(version).seal(version, key, bind(context, str(version))))
 
     async def unwrap(self, wrapped: Wrapped, context: bytes) -> bytes:
         """The data key. Raises `CannotOpen` for another context, version or bytes, and `KeysUnreachable`."""
         if wrapped.version not in self._ready:
             await self._look(wrapped.version)
-        return await self.holder.unseal(wrapped.version, wrapped.sealed, bind(context, str(wrapped.version)))
+        holder = self.holder_of(wrapped.version)
+        return await holder.unseal(wrapped.version, wrapped.sealed, bind(context, str(wrapped.version)))
+
+    def holder_of(self, version: int) -> Keyholder:
+        """Who keeps this version. Raises `CannotOpen` when nobody here does."""
+        if version not in self._ready:
+            raise CannotOpen(f"there is no version {version} of the key-encryption key")
+        return self._ready[version]
 
     async def refresh(self, rows: Rows) -> None:
         """Take up what is new in the registry, forget what was destroyed. Raises `KeysRefused`, `KeysUnreachable`.
@@ -65,9 +82,8 @@ class KeyRing:
         A version that this node does not have yet (a key file that was not copied) leaves the one before current.
         """
         known = of_purpose(rows, KEK)
-        for version in self._ready - {row.version for row in known}:
-            self._ready.discard(version)
-            self.holder.forget(version)
+        for version in self._ready.keys() - {row.version for row in known}:
+            self._ready.pop(version).forget(version)
         try:
             for row in known:
                 if row.version not in self._ready:
@@ -87,8 +103,10 @@ class KeyRing:
             raise CannotOpen(str(problem)) from None
 
     async def _take_up(self, row: KeyRow) -> None:
-        await self.holder.take_up(row.version, row.check_value, row.held)
-        self._ready.add(row.version)
+        refuse_other_kind([row], list(self.holders))
+        holder = self.holders[row.kind]
+        await holder.take_up(row.version, row.check_value, row.held)
+        self._ready[row.version] = holder
 
 
 async def _found(pool: asyncpg.Pool, holder: Keyholder) -> None:

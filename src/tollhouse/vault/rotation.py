@@ -33,6 +33,8 @@ NAMES = {KEK: "key-encryption key", FINGERPRINT: "fingerprint key"}
 async def rotate(keys: KeySet, purpose: str) -> int:
     """A new version that is current from now on; running processes take it up within a second or two."""
     async with alone(keys.pool) as connection:
+        # Nothing is to be sealed under a version that ended since these keys were opened.
+        await keys.ring.refresh(await load_rows(connection))
         version = await next_version(connection, purpose)
         row = await (made(keys.ring.holder, version) if purpose == KEK else keys.secrets.made(purpose, version))
         await insert_row(connection, row)
@@ -56,7 +58,7 @@ async def retire(keys: KeySet, purpose: str, version: int, piles: list[Pile]) ->
         await keys.pool.execute(BRING_BACK, purpose, version)
         raise
     if purpose == KEK:
-        await keys.ring.holder.destroy(version)
+        await keys.ring.holder_of(version).destroy(version)
     else:
         await keys.secrets.destroy(purpose, version)
     await keys.pool.execute(DESTROY, purpose, version)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tollhouse.card import PAN, CardDetails, Expiry, KeptCard, brand_of
 from tollhouse.grouping import Grouped
+from tollhouse.vault.box import CannotOpen
 from tollhouse.vault.fingerprints import Fingerprints
 from tollhouse.vault.keys import KeysRefused, Wrapped
 from tollhouse.vault.keyset import KeySet
@@ -66,12 +67,16 @@ class CardStore:
 
         Under a key that was retired meanwhile nothing is written: then the card is sealed again under the current one.
         """
+        why = "this process does not know the current keys"
         for _ in range(KEEP_ATTEMPTS_MAX):
-            row = await self._sealed(project, card)
-            if await self._inserts.ask(row):
+            try:
+                row = await self._sealed(project, card)
+            except (CannotOpen, KeysRefused) as problem:
+                row, why = None, str(problem)  # its keyholder may have destroyed that version
+            if row is not None and await self._inserts.ask(row):
                 return row.kept
             await self._keyset.refresh()
-        raise KeysRefused("cards cannot be kept: this process does not know the current keys; start it again")
+        raise KeysRefused(f"cards cannot be kept: {why}; start it again with the keys of this database")
 
     async def find_same(self, project: str, pan: PAN) -> list[str]:
         """Tokens under which the project has this card, oldest first, under whichever fingerprint key they are."""

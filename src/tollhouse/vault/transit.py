@@ -96,7 +96,13 @@ class TransitKeys:
         return opened
 
     async def destroy(self, version: int) -> None:
-        """Have the server forget this version and those before it."""
+        """Have the server forget this version and those before it; with its last one the key goes."""
+        latest = await self.latest()
+        if latest <= version:
+            if latest:
+                await self._ask("POST", f"keys/{self._key}/config", {"deletion_allowed": True})
+                await self._ask("DELETE", f"keys/{self._key}")
+            return
         least = {"min_decryption_version": version + 1, "min_encryption_version": version + 1}
         await self._ask("POST", f"keys/{self._key}/config", least)
         await self._ask("POST", f"keys/{self._key}/trim", {"min_available_version": version + 1})
