@@ -119,7 +119,7 @@ def test_custodians_start_it(new_system: NewSystem, new_merchant: NewMerchant, t
     assert enter(system, parts[1]) == 0
     system.wait_until_ready()
     assert "".join(parts).strip() not in system.log()
-    words = ["project", "create", "shop", "--public-key", str(new_key_file(tmp_path))]
+    words = ["project", "create", "inn", "--public-key", str(new_key_file(tmp_path))]
     made = subprocess.run(
         [PROGRAM, *words], env=system.environment, input="".join(parts), capture_output=True, text=True, timeout=60
     )

@@ -102,6 +102,7 @@ async def _serve(config: Config) -> None:
             assets=Assets.open(files("tollhouse.api.widget") / "built", config.home / "widget", log),
             watch=node.watch,
             stopping=stop,
+            denied=node.audit.deny,
         )
         server = _Server(
             uvicorn.Config(

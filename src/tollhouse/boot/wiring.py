@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from tollhouse.acquirers import ACQUIRERS
 from tollhouse.acquirers.message import Response
 from tollhouse.api.widget.watch import Watch
 from tollhouse.api.wire import JsonWire
+from tollhouse.audit import DONE, Act
 from tollhouse.boot.chance import NodeIds, NodeNaming, SystemClock, new_node, new_terminals
 from tollhouse.boot.config import Config
 from tollhouse.boot.directory import KnownDirectory
@@ -28,6 +30,7 @@ from tollhouse.ports import World
 from tollhouse.routing import SANDBOX
 from tollhouse.store.postgres import PostgresStore, open_pool
 from tollhouse.store.tokens import PostgresTokens
+from tollhouse.vault.audit_log import AuditLog
 from tollhouse.vault.embedded import EmbeddedVault
 from tollhouse.vault.keyset import KeySet
 from tollhouse.vault.secrets import ProjectSecrets
@@ -51,6 +54,7 @@ class Node:
     tasks: Tasks
     deliverer: Deliverer
     watch: Watch
+    audit: AuditLog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +79,9 @@ async def open_node(config: Config, *, polls: bool, stop: asyncio.Event) -> Asyn
     store = PostgresStore(pool, node=name, changed=lambda change: _tell(change, watch, deliverer))
     keys = await open_keys(config, pool, root_from_socket(config.home, name, tell=log.info, stop=stop))
     keys.follow(tell=log.warning)
-    vault = await EmbeddedVault.open(pool, config.home, name, keys=keys)
+    audit = AuditLog(pool, process=name, who=f"node {name}", origin=socket.gethostname(), tell=log.error)
+    await audit.write(Act(what="process.start", outcome=DONE, details="worker" if polls else "gateway"))
+    vault = await EmbeddedVault.open(pool, config.home, name, keys=keys, audit=audit)
     tasks = Tasks(log)
     clock = SystemClock()
     terminals = new_terminals()
@@ -114,6 +120,7 @@ async def open_node(config: Config, *, polls: bool, stop: asyncio.Event) -> Asyn
         tasks=tasks,
         deliverer=deliverer,
         watch=watch,
+        audit=audit,
     )
     try:
         async with _running(node, ways):
@@ -150,6 +157,8 @@ async def _running(node: Node, ways: _Ways) -> AsyncIterator[None]:
     await ways.webhooks.start()
     await ways.acquirer.start()
     await ways.directory.start()
+    assert node.keys.audit_key is not None
+    node.audit.follow(node.keys.audit_key)
     beside = [asyncio.create_task(node.deliverer.run()), asyncio.create_task(node.directory.watch())]
     try:
         await node.directory.start()  # waits a little: a payment right after the start shall know the card ranges
@@ -164,5 +173,6 @@ async def _running(node: Node, ways: _Ways) -> AsyncIterator[None]:
         await ways.directory.close()
         await ways.webhooks.close()
         await node.vault.close()
+        await node.audit.close(node.keys.audit_key, last=Act(what="process.stop", outcome=DONE))
         await node.keys.close()
         await node.store.close()

@@ -25,6 +25,7 @@ from tollhouse import signing
 from tollhouse.boot.config import Config
 from tollhouse.boot.keyholders import AskRoot
 from tollhouse.boot.onboarding import KEY_BITS, KEY_EXPONENT, create_project, read_settings
+from tollhouse.cli.acting import recorded
 from tollhouse.cli.failure import Failure
 from tollhouse.cli.parts import keys_on
 from tollhouse.merchant import Project, Settings, is_project_name
@@ -132,7 +133,10 @@ async def come_back(
     kept = _load(home / FOLDER / f"{name}.json")
     known = await find_project(pool, name)
     if known is None:
-        async with keys_on(config, pool, ask_root) as keys:
+        async with (
+            keys_on(config, pool, ask_root) as keys,
+            recorded(pool, "project.create", name, key=keys.audit_key),
+        ):
             return await _begin(pool, keys, config.home, name, kept, webhook_url=webhook_url, settings=settings)
     if kept is None or kept.webhook_public_key != known.webhook_public_ed25519:
         raise Failure(
@@ -141,7 +145,8 @@ async def come_back(
         )
     wanted = read_settings(known.project.settings, settings)
     project = replace(known.project, webhook_url=webhook_url, settings=wanted)
-    await update_project(pool, project)
+    async with recorded(pool, "project.set", name):
+        await update_project(pool, project)
     before = known.project.settings if wanted != known.project.settings else None
     return replace(_merchant(kept, replace(known, project=project)), settings_before=before)
 
@@ -151,7 +156,8 @@ async def leave(pool: asyncpg.Pool, merchant: Merchant) -> None:
     known = await find_project(pool, merchant.project.name)
     if known is not None:
         settings = merchant.settings_before or known.project.settings
-        await update_project(pool, replace(known.project, webhook_url=None, settings=settings))
+        async with recorded(pool, "project.set", known.project.name):
+            await update_project(pool, replace(known.project, webhook_url=None, settings=settings))
 
 
 async def _begin(

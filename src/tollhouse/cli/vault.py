@@ -85,13 +85,14 @@ def status(config: Config, *, check: bool, as_json: bool) -> None:
 @with_config("home", "database_url")
 def rotate(config: Config, *, is_fingerprint: bool, as_json: bool) -> None:
     """Make a new version of a key and write under it from now on; what runs takes it up within two seconds."""
+    from tollhouse.cli.acting import recorded
     from tollhouse.cli.parts import keys_on
     from tollhouse.vault import rotation
 
     purpose = FINGERPRINT if is_fingerprint else KEK
 
     async def work(pool: asyncpg.Pool) -> int:
-        async with keys_on(config, pool) as keys:
+        async with keys_on(config, pool) as keys, recorded(pool, "key.rotate", purpose, key=keys.audit_key):
             return await rotation.rotate(keys, purpose)
 
     version = on_database(config, work)
@@ -119,6 +120,7 @@ def rotate(config: Config, *, is_fingerprint: bool, as_json: bool) -> None:
 def rewrap(config: Config, *, is_fingerprint: bool, rate: int, as_json: bool) -> None:
     """Move everything to the current version of a key; may be ended at any moment and run again."""
     from tollhouse.boot.rewrapping import piles_of
+    from tollhouse.cli.acting import recorded
     from tollhouse.cli.parts import keys_on
     from tollhouse.vault.rewrap import Progress
     from tollhouse.vault.rewrap import rewrap as run
@@ -134,7 +136,8 @@ def rewrap(config: Config, *, is_fingerprint: bool, rate: int, as_json: bool) ->
             click.echo(f"{progress.moved} of {progress.total} moved ({share} %)", err=True)
 
     async def work(pool: asyncpg.Pool) -> Progress:
-        async with keys_on(config, pool) as keys:
+        # A fingerprint is made of the PAN: this act stands for every card that it opens.
+        async with keys_on(config, pool) as keys, recorded(pool, "key.rewrap", purpose, key=keys.audit_key):
             return await run(piles_of(keys, purpose), rate=rate, told=say)
 
     done = on_database(config, work)
@@ -160,13 +163,15 @@ def rewrap(config: Config, *, is_fingerprint: bool, rate: int, as_json: bool) ->
 def retire(config: Config, *, version: int, is_fingerprint: bool, as_json: bool) -> None:
     """Destroy VERSION of a key; refused while anything lies under it. Backups from before cannot be used after it."""
     from tollhouse.boot.rewrapping import piles_of
+    from tollhouse.cli.acting import recorded
     from tollhouse.cli.parts import keys_on
     from tollhouse.vault import rotation
 
     purpose = FINGERPRINT if is_fingerprint else KEK
 
     async def work(pool: asyncpg.Pool) -> None:
-        async with keys_on(config, pool) as keys:
+        subject = f"{purpose} version {version}"
+        async with keys_on(config, pool) as keys, recorded(pool, "key.retire", subject, key=keys.audit_key):
             await rotation.retire(keys, purpose, version, piles_of(keys, purpose))
 
     on_database(config, work)
@@ -201,6 +206,7 @@ Example:
 @with_config("home", "database_url")
 def components(config: Config, *, parts: int, folder: Path, as_json: bool) -> None:
     """Make a joined key that is kept nowhere, and its parts; again: new parts in place of the old ones."""
+    from tollhouse.cli.acting import recorded
     from tollhouse.cli.parts import ask_custodians
     from tollhouse.vault.components import split
     from tollhouse.vault.joined import KIND, change_root
@@ -218,13 +224,14 @@ def components(config: Config, *, parts: int, folder: Path, as_json: bool) -> No
         before = current_of(rows, ROOT)
         old = None if before is None else await ask_custodians(before)
         # The parts are on disk before the joined key counts: a crash in between leaves parts that open nothing.
-        await change_root(
-            pool,
-            parts=parts,
-            old=old,
-            keep=lambda root: _write_parts(folder, split(root, parts)),
-            kinds=config.keepers,
-        )
+        async with recorded(pool, "key.components", details=f"{parts} parts"):
+            await change_root(
+                pool,
+                parts=parts,
+                old=old,
+                keep=lambda root: _write_parts(folder, split(root, parts)),
+                kinds=config.keepers,
+            )
 
     on_database(config, work)
     files = [str(path) for path in sorted(folder.iterdir())]

@@ -10,6 +10,7 @@ import asyncpg
 from tollhouse.acquirers.message import CardUse, Request, Slot
 from tollhouse.card import CVV, PAN, CardDetails, KeptCard
 from tollhouse.ports import StoreUnreachable
+from tollhouse.vault.audit_log import AuditLog
 from tollhouse.vault.cvv import SWEEP_AFTER_SECONDS, IsLive, SealedCvvs
 from tollhouse.vault.egress import CardEgress, Filled
 from tollhouse.vault.keys import KeysRefused, KeysUnreachable
@@ -36,9 +37,17 @@ class EmbeddedVault:
 
     @classmethod
     async def open(
-        cls, database: asyncpg.Pool | str, home: Path, node: str, *, keys: KeySet | None = None
+        cls,
+        database: asyncpg.Pool | str,
+        home: Path,
+        node: str,
+        *,
+        keys: KeySet | None = None,
+        audit: AuditLog | None = None,
     ) -> EmbeddedVault:
         """A vault on a pool, or on a pool of its own to this address; without keys it takes those in files of the home.
+
+        Every card that is kept or revealed stands in `audit` first.
 
         Raises `KeysRefused` with one clear line.
         """
@@ -50,7 +59,7 @@ class EmbeddedVault:
         pool = database if own_pool is None else own_pool
         try:
             used = keys or await KeySet.of_home(pool, home)
-            cards = CardStore(used)
+            cards = CardStore(used, audit)
             slots = SlotFolder.open(home / CVV_FOLDER, node)
         except BaseException:
             if own_pool is not None:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from tollhouse.vault.box import bind, keyed_digest
 
-KEK, FINGERPRINT, IDEMPOTENCY, ROOT = "kek", "fingerprint", "idempotency", "root"
+KEK, FINGERPRINT, IDEMPOTENCY, AUDIT, ROOT = "kek", "fingerprint", "idempotency", "audit", "root"
 
 
 class KeysRefused(Exception):

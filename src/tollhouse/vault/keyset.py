@@ -11,11 +11,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import asyncpg
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tollhouse.vault.audit_log import signing_key
 from tollhouse.vault.box import CannotOpen, bind, new_key
 from tollhouse.vault.fingerprints import Fingerprints
 from tollhouse.vault.key_file import FileKeys, add_version, open_key_file, refuse_lost, remove_version
 from tollhouse.vault.keys import (
+    AUDIT,
     FINGERPRINT,
     IDEMPOTENCY,
     KEK,
@@ -44,6 +47,7 @@ class KeySet:
         self.secrets = secrets
         self.fingerprints = Fingerprints({}, 0)
         self.idempotency_secret = b""
+        self.audit_key: Ed25519PrivateKey | None = None
         self._following: asyncio.Task[None] | None = None
 
     @classmethod
@@ -56,13 +60,12 @@ class KeySet:
         """
         ring = await KeyRing.open(pool, holder, others)
         keys = cls(pool, ring, SecretKeys(ring, home / KEYS_FOLDER))
-        for purpose in (FINGERPRINT, IDEMPOTENCY):
+        for purpose in (FINGERPRINT, IDEMPOTENCY, AUDIT):
             await keys.secrets.found(pool, purpose)
         rows = await load_rows(pool)
         await keys.refresh(rows)
-        current = current_of(rows, IDEMPOTENCY)
-        assert current is not None
-        keys.idempotency_secret = await keys.secrets.load(current)
+        keys.idempotency_secret = await keys.secrets.load_current(rows, IDEMPOTENCY)
+        keys.audit_key = signing_key(await keys.secrets.load_current(rows, AUDIT))
         return keys
 
     @classmethod
@@ -151,6 +154,12 @@ class SecretKeys:
         path = self._folder / f"{purpose}.json"
         if await asyncio.to_thread(path.exists):
             await asyncio.to_thread(remove_version, path, version)
+
+    async def load_current(self, rows: Rows, purpose: str) -> bytes:
+        """The key that is in use. Raises `KeysRefused` as `load` does."""
+        current = current_of(rows, purpose)
+        assert current is not None, "it was made before"
+        return await self.load(current)
 
     async def load(self, row: KeyRow) -> bytes:
         """The key. Raises `KeysRefused` when it is not the one that the registry names."""

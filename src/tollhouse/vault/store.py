@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
+from tollhouse.audit import FAILED, GRANTED, Act
 from tollhouse.card import PAN, CardDetails, Expiry, KeptCard, brand_of
 from tollhouse.grouping import Grouped
+from tollhouse.vault.audit_log import AuditLog
 from tollhouse.vault.box import CannotOpen
 from tollhouse.vault.fingerprints import Fingerprints
 from tollhouse.vault.keys import KeysRefused, Wrapped
@@ -38,6 +43,9 @@ JOIN vault.card USING (project, token)
 SAME = "SELECT token FROM vault.card WHERE project = $1 AND fingerprint = ANY($2::text[]) ORDER BY created_at, token"
 
 
+T = TypeVar("T")
+
+
 class CardMissing(Exception):
     """The vault has no card under this token in this project."""
 
@@ -52,8 +60,9 @@ class _Row:
 class CardStore:
     """Keeps cards and opens them again. Holds no card in memory longer than a call lasts."""
 
-    def __init__(self, keys: KeySet) -> None:
+    def __init__(self, keys: KeySet, audit: AuditLog | None = None) -> None:
         self._pool = keys.pool
+        self._audit = audit
         self._keyset = keys
         self._keys = keys.ring
         self._fingerprints = keys.fingerprints
@@ -73,8 +82,10 @@ class CardStore:
                 row = await self._sealed(project, card)
             except (CannotOpen, KeysRefused) as problem:
                 row, why = None, str(problem)  # its keyholder may have destroyed that version
-            if row is not None and await self._inserts.ask(row):
-                return row.kept
+            if row is not None:
+                act = _act("card.keep", GRANTED, project, row.kept.token)
+                if await self._recorded(self._inserts.ask(row), act):
+                    return row.kept
             await self._keyset.refresh()
         raise KeysRefused(f"cards cannot be kept: {why}; start it again with the keys of this database")
 
@@ -83,12 +94,34 @@ class CardStore:
         prints = self._fingerprints.all_of(project, pan.reveal())
         return [row["token"] for row in await self._pool.fetch(SAME, project, prints)]
 
-    async def open(self, project: str, token: str) -> tuple[PAN, Expiry]:
-        """PAN and expiry. Raises `CardMissing`, or `CannotOpen` when the row is not as it was written."""
+    async def open(self, project: str, token: str, *, why: str = "") -> tuple[PAN, Expiry]:
+        """PAN and expiry. Raises `CardMissing`, or `CannotOpen` when the row is not as it was written.
+
+        `why` stands in the audit log, and nothing is given out before it does.
+        """
+        opening = self._open(project, token)
+        try:
+            return await self._recorded(opening, _act("card.reveal", GRANTED, project, token, why))
+        except (CardMissing, CannotOpen) as problem:
+            if self._audit is not None:
+                await self._audit.write(_act("card.reveal", FAILED, project, token, f"{why} {problem}".strip()))
+            raise
+
+    async def _open(self, project: str, token: str) -> tuple[PAN, Expiry]:
         sealed = await self._selects.ask((project, token))
         if sealed is None:
             raise CardMissing(f"no card {token} in project {project}")
         return await open_card(self._keys, project, token, sealed)
+
+    async def _recorded(self, work: Awaitable[T], act: Act) -> T:
+        """What the work gives, once it is in the audit log: both go on at the same time, and both must end well."""
+        if self._audit is None:
+            return await work
+        done, recorded = await asyncio.gather(work, self._audit.write(act), return_exceptions=True)
+        for one in (done, recorded):
+            if isinstance(one, BaseException):
+                raise one
+        return cast("T", done)
 
     async def close(self) -> None:
         """Wait until what was asked for is done."""
@@ -124,6 +157,10 @@ class CardStore:
 def fingerprint_of(fingerprints: Fingerprints, project: str, pan: PAN) -> str:
     """The current fingerprint of a card."""
     return fingerprints.of(project, pan.reveal())
+
+
+def _act(what: str, outcome: str, project: str, token: str, details: str = "") -> Act:
+    return Act(what=what, outcome=outcome, subject=f"{project}/{token}", details=details)
 
 
 def _columns(row: _Row) -> tuple[object, ...]:
