@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from tollhouse.masking import mask_cards
+
 CHECKPOINT = "audit.checkpoint"
 GRANTED, DONE, REFUSED, FAILED = "granted", "done", "refused", "failed"
 BEGINNING = bytes(32)  # what stands before a chain's first link
@@ -72,8 +74,8 @@ Heads = Mapping[str, Head]
 
 
 def clean(text: str) -> str:
-    """Words of a stranger as an entry may hold them: printable, and not too many."""
-    return "".join(one if one.isprintable() else "?" for one in text[:TEXT_MAX])
+    """Words of a stranger as an entry may hold them: printable, not too many, and no card among them."""
+    return "".join(one if one.isprintable() else "?" for one in mask_cards(text[:TEXT_MAX]))
 
 
 def link_digest(chain: str, number: int, before: bytes, entries: Sequence[Entry]) -> bytes:

@@ -168,12 +168,12 @@ def _project_of(scope: Scope) -> dict[str, str]:
 
 def _denial(refusal: Refusal, scope: Scope) -> Act:
     """A refused access for the audit log: who they said they are, from where, for what."""
-    headers = dict(scope["headers"])
+    headers, path = dict(scope["headers"]), scope["path"]
     client = scope.get("client")
     return Act(
         what="call",
         outcome=REFUSED,
-        subject=scope["path"],
+        subject=path if path.startswith(API_PREFIX) else f"/{path.split('/')[1]}",  # more may be a payer's secret
         who=f"project {header(headers, b'x-partner-project') or '(none)'}",
         origin=client[0] if client else "unknown",
         details=refusal.code,

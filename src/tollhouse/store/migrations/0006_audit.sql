@@ -2,8 +2,8 @@
 --
 -- Why it looks like this: each process has a chain of its own, so that nodes never wait for each other; a link covers
 -- the entries of one commit, so that a thousand entries cost one digest. Entries and links are only ever added: a
--- trigger refuses everybody, the owner of the tables too. He can take the trigger away, and what he changes then is found
--- by `tollhouse audit verify`. Checkpoints are entries; the key that signs them lies as the other keys do.
+-- trigger refuses everybody, the owner of the tables too. He can take the trigger away; what he changes then is found by
+-- `tollhouse audit verify`. Checkpoints are entries; the key that signs them lies as the other keys do.
 
 ALTER TABLE vault.key
     DROP CONSTRAINT key_purpose_check,
