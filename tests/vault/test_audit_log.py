@@ -197,7 +197,7 @@ async def test_every_reveal_is_written_down_first(pool: asyncpg.Pool, new_keeper
             await vault.fill(request("inn", kept.token))
         acts = [entry.act async for _, entry in export(pool, since=None, until=None)]
         assert [(act.what, act.outcome, act.subject) for act in acts] == [
-            ("card.keep", "granted", f"shop/{kept.token}"),
+            ("card.keep", "done", f"shop/{kept.token}"),
             ("card.reveal", "granted", f"shop/{kept.token}"),
             ("card.reveal", "granted", f"inn/{kept.token}"),
             ("card.reveal", "failed", f"inn/{kept.token}"),
@@ -208,7 +208,7 @@ async def test_every_reveal_is_written_down_first(pool: asyncpg.Pool, new_keeper
 
 
 async def test_nothing_is_revealed_without_an_entry(pool: asyncpg.Pool, new_keeper: NewKeeper) -> None:
-    """While the log cannot be written no card leaves the vault, and none comes in."""
+    """While the log cannot be written no card leaves the vault."""
     keeper = new_keeper("file")
     async with keeper.open(pool) as keys:
         vault = await EmbeddedVault.open(pool, keeper.home, "node", keys=keys, audit=new_log(pool))
@@ -216,8 +216,27 @@ async def test_nothing_is_revealed_without_an_entry(pool: asyncpg.Pool, new_keep
         await pool.execute("ALTER TABLE vault.audit_link RENAME TO away")
         with pytest.raises(NotSent, match="cannot be read"):
             await vault.fill(request("shop", kept.token))
-        with pytest.raises(asyncpg.UndefinedTableError):
-            await vault.keep("shop", CARD)
         await pool.execute("ALTER TABLE vault.away RENAME TO audit_link")
         assert (await vault.fill(request("shop", kept.token)))["2"] == PAN_TEXT
         await vault.close()
+
+
+async def test_notes_go_with_the_next_entries(pool: asyncpg.Pool) -> None:
+    """A note needs no commit of its own, comes soon when nothing else does, and outlives a write that failed."""
+    log = AuditLog(pool, process="node", who="node", origin="here", tell=lambda _: None)
+    log.note(Act(what="noted", outcome=DONE))
+    await log.write(ACT)
+    assert await pool.fetchval("SELECT count(*) FROM vault.audit_link") == 1
+    log.note(Act(what="noted alone", outcome=DONE))
+    while not await pool.fetchval("SELECT count(*) FROM vault.audit_entry WHERE what = 'noted alone'"):
+        await asyncio.sleep(0.01)
+    await pool.execute("ALTER TABLE vault.audit_link RENAME TO away")
+    log.note(Act(what="noted in trouble", outcome=DONE))
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await log.write(ACT)
+    await pool.execute("ALTER TABLE vault.away RENAME TO audit_link")
+    log.note(Act(what="noted at the end", outcome=DONE))
+    await log.close()
+    entries = [entry.act.what async for _, entry in export(pool, since=None, until=None)]
+    assert entries == ["noted", ACT.what, "noted alone", "noted in trouble", "noted at the end"]
+    assert (await proven(pool)).findings == ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +22,9 @@ from tollhouse.grouping import Grouped
 GROUP_SIZE_MAX = 500
 CHAIN_RANDOM_BYTES = 6
 CHECKPOINT_SECONDS = 5.0
+NOTES_SECONDS = 0.1
+# When a link follows the one before at once, the process is busy: then a commit costs more than a moment's wait.
+BUSY_SECONDS, PAUSE_SECONDS = 0.0005, 0.008
 DENIALS_SECONDS = 1.0
 DENIALS_MAX = 500  # different ones that wait; a flood has no more entries than that in a second
 OTHERS = "others"
@@ -58,7 +61,10 @@ class AuditLog:
         self._who, self._origin = who, origin
         self._head: Head | None = Head(0, BEGINNING)  # None: unknown since a commit whose answer was lost
         self._last = 0
-        self._writes: Grouped[Act, None] = Grouped(self._write_all, group_size_max=GROUP_SIZE_MAX)
+        self._written_at = 0.0
+        self._writes: Grouped[Act | None, None] = Grouped(self._write_all, group_size_max=GROUP_SIZE_MAX)
+        self._notes: deque[Act] = deque()
+        self._noting: asyncio.TimerHandle | None = None
         self._denials: Counter[Act] = Counter()
         self._vouched: dict[str, Head] = {}
         self._looked_at: datetime | None = None
@@ -67,6 +73,16 @@ class AuditLog:
     async def write(self, act: Act) -> None:
         """Durable on return. Raises the database's errors: then what was to be written down must not be done."""
         await self._writes.ask(act)
+
+    def begin(self, act: Act) -> asyncio.Future[None]:
+        """The same for whoever has something else to do before it waits for the entry."""
+        return self._writes.put(act)
+
+    def note(self, act: Act) -> None:
+        """Write this down with the next entries, at most a moment later: for what gives nothing out."""
+        self._notes.append(act)
+        if self._noting is None:
+            self._noting = asyncio.get_running_loop().call_later(NOTES_SECONDS, self._write_notes)
 
     def deny(self, act: Act) -> None:
         """Write a refused access down within a second; the same one many times in it is one entry that counts."""
@@ -118,6 +134,9 @@ class AuditLog:
         for task in self._beside:
             task.cancel()
         await asyncio.gather(*self._beside, return_exceptions=True)
+        if self._noting is not None:
+            self._noting.cancel()
+            self._write_notes()
         await self._carefully(self.write_denials)
         if last is not None:
             await self._carefully(lambda: self.write(last))
@@ -136,7 +155,33 @@ class AuditLog:
         except UNWRITABLE as lost:
             self._tell(f"the audit log cannot be written: {type(lost).__name__}")
 
-    async def _write_all(self, acts: list[Act]) -> list[None]:
+    def _write_notes(self) -> None:
+        """When nothing came that they could have gone with."""
+        self._noting = None
+        if self._notes:
+            self._writes.put(None).add_done_callback(self._tell_of_notes)
+
+    def _tell_of_notes(self, written: asyncio.Future[None]) -> None:
+        """Notes that could not be written wait for the next entries."""
+        if not written.cancelled() and (problem := written.exception()) is not None:
+            self._tell(f"the audit log cannot be written: {type(problem).__name__}")
+
+    async def _write_all(self, acts: list[Act | None]) -> list[None]:
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._written_at < BUSY_SECONDS:
+            await asyncio.sleep(PAUSE_SECONDS)  # so that the next link has more entries
+        notes, self._notes = self._notes, deque()
+        try:
+            await self._write_link([*notes, *(act for act in acts if act is not None)])
+        except BaseException:
+            self._notes.extendleft(reversed(notes))
+            raise
+        self._written_at = loop.time()
+        return [None] * len(acts)
+
+    async def _write_link(self, acts: list[Act]) -> None:
+        if not acts:
+            return  # the notes went with others before
         head = self._head or await self._look_up()
         at, number = datetime.now(UTC), head.number + 1
         entries = [
@@ -149,7 +194,6 @@ class AuditLog:
         self._head = None  # until the answer comes
         await self._pool.execute(INSERT, self.chain, number, last, count, digest, at, *map(list, columns))
         self._head, self._last = Head(number, digest), last
-        return [None] * len(acts)
 
     def _signed(self, act: Act) -> Act:
         return replace(act, who=act.who or self._who, origin=act.origin or self._origin)

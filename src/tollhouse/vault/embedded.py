@@ -47,7 +47,7 @@ class EmbeddedVault:
     ) -> EmbeddedVault:
         """A vault on a pool, or on a pool of its own to this address; without keys it takes those in files of the home.
 
-        Every card that is kept or revealed stands in `audit` first.
+        Every card that is revealed stands in `audit` first.
 
         Raises `KeysRefused` with one clear line.
         """

@@ -6,9 +6,9 @@ import asyncio
 import secrets
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import TypeVar
 
-from tollhouse.audit import FAILED, GRANTED, Act
+from tollhouse.audit import DONE, FAILED, GRANTED, Act
 from tollhouse.card import PAN, CardDetails, Expiry, KeptCard, brand_of
 from tollhouse.grouping import Grouped
 from tollhouse.vault.audit_log import AuditLog
@@ -82,10 +82,10 @@ class CardStore:
                 row = await self._sealed(project, card)
             except (CannotOpen, KeysRefused) as problem:
                 row, why = None, str(problem)  # its keyholder may have destroyed that version
-            if row is not None:
-                act = _act("card.keep", GRANTED, project, row.kept.token)
-                if await self._recorded(self._inserts.ask(row), act):
-                    return row.kept
+            if row is not None and await self._inserts.ask(row):
+                if self._audit is not None:
+                    self._audit.note(_act("card.keep", DONE, project, row.kept.token))
+                return row.kept
             await self._keyset.refresh()
         raise KeysRefused(f"cards cannot be kept: {why}; start it again with the keys of this database")
 
@@ -117,11 +117,14 @@ class CardStore:
         """What the work gives, once it is in the audit log: both go on at the same time, and both must end well."""
         if self._audit is None:
             return await work
-        done, recorded = await asyncio.gather(work, self._audit.write(act), return_exceptions=True)
-        for one in (done, recorded):
-            if isinstance(one, BaseException):
-                raise one
-        return cast("T", done)
+        recorded = self._audit.begin(act)
+        try:
+            done = await work
+        except BaseException:
+            recorded.add_done_callback(_leave)
+            raise
+        await recorded
+        return done
 
     async def close(self) -> None:
         """Wait until what was asked for is done."""
@@ -157,6 +160,12 @@ class CardStore:
 def fingerprint_of(fingerprints: Fingerprints, project: str, pan: PAN) -> str:
     """The current fingerprint of a card."""
     return fingerprints.of(project, pan.reveal())
+
+
+def _leave(recorded: asyncio.Future[None]) -> None:
+    """Whatever became of the entry: the work itself failed, and that is told."""
+    if not recorded.cancelled():
+        recorded.exception()
 
 
 def _act(what: str, outcome: str, project: str, token: str, details: str = "") -> Act:
