@@ -61,12 +61,12 @@ up: $(VENV)/.installed $(WIDGET) ## Set everything up and start it in the foregr
 	@exec $(PY) -I -S src/tollhouse/store/tether.py $(SIGTERM) $$PPID -1 -1 $(VENV)/bin/tollhouse up $(ARGS)
 
 .PHONY: test
-test: $(VENV)/.installed-dev $(WIDGET) chromium ## Set everything up and run every test but the long ones; TESTS=tests/ground ARGS=-x (TESTS: not the widget's)
+test: $(VENV)/.installed-dev $(WIDGET) chromium softhsm ## Set everything up and run every test but the long ones; TESTS=tests/ground ARGS=-x (TESTS: not the widget's)
 	@$(if $(filter tests,$(TESTS)),$(call npm,--silent test))
 	@exec $(PY) -m pytest -n auto -m "not full" $(TESTS) $(ARGS)
 
 .PHONY: test-full
-test-full: $(VENV)/.installed-dev $(WIDGET) chromium ## Run every test, the widget's and the long ones too
+test-full: $(VENV)/.installed-dev $(WIDGET) chromium softhsm ## Run every test, the widget's and the long ones too
 	@$(if $(filter tests,$(TESTS)),$(call npm,--silent test))
 	@exec $(PY) -m pytest -n auto $(TESTS) $(ARGS)
 
@@ -83,8 +83,9 @@ sim: $(VENV)/.installed-dev ## Simulate worlds full of failures: N=1000 of them,
 	@exec $(PY) -m tests.simulation.run $(if $(SEED),--seed $(SEED),--n $(N)) $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.installed-dev $(WIDGET) chromium ## Measure complete payments on this machine; writes bench/results/latest.json and the README's figures
+bench: $(VENV)/.installed-dev $(WIDGET) chromium softhsm ## Measure complete payments on this machine; writes bench/results/latest.json and the README's figures; then what keys cost, by keeper
 	@$(PY) -m bench $(ARGS)
+	@$(PY) -m bench.vault
 	@$(PY) -m tests.docs.figures
 
 .PHONY: docs
@@ -151,3 +152,7 @@ $(WIDGET): $(WIDGET_SOURCES) $(NODE_MODULES)
 .PHONY: chromium
 chromium:
 	@command -v chromium >/dev/null || { $(call debian,chromium); }
+
+.PHONY: softhsm
+softhsm:
+	@command -v softhsm2-util >/dev/null || { $(call debian,softhsm2); }

@@ -22,6 +22,7 @@ from tollhouse.api.widget.assets import Assets
 from tollhouse.api.widget.stream import Beat
 from tollhouse.api.widget.watch import Watch
 from tollhouse.api.wire import JsonWire
+from tollhouse.audit import Act
 from tollhouse.merchant import CaptureMode, Project, Settings
 from tollhouse.session import PaymentSession
 from tollhouse.signing import public_key_pem, sign_rsa
@@ -107,6 +108,7 @@ class Shop:
         self.stopping = asyncio.Event()
         self.ready: bool | Exception = True
         self.work: list[Coroutine[Any, Any, None]] = []
+        self.denied: list[Act] = []
         self._request_count = 0
         self.admit(replace(PROJECT, settings=replace(PROJECT.settings, **settings)))
         self.admit(replace(TWO_STAGE, settings=replace(TWO_STAGE.settings, capture_mode=CaptureMode.TWO_STAGE)))
@@ -123,6 +125,7 @@ class Shop:
             stopping=self.stopping,
             request_ids=self._request_id,
             beat=beat,
+            denied=self.denied.append,
         )
 
     def admit(self, project: Project, *keys: RSAPrivateKey) -> None:

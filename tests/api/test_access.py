@@ -224,3 +224,16 @@ async def test_webhooks_have_the_version_of_the_first_call_or_of_the_setting(sho
         session_id = await shop.prepared(version=version)
         (delivery,) = shop.world.books.deliveries["shop", session_id].values()
         assert name in delivery.body
+
+
+async def test_refused_access_is_for_the_audit_log(shop: Shop, stranger_key: RSAPrivateKey) -> None:
+    """Who they said they are, what they wanted and why not; a call that is merely wrong is not there."""
+    body = b"{}"
+    await shop.request("/api/v1/session/create", {"x-partner-project": "nobody"}, body)
+    signed = {"x-partner-project": "shop", "x-partner-sign": sign_rsa(stranger_key, body)}
+    await shop.request("/api/v2/session/create", signed, body)
+    await shop.request("/api/v2/session/none", {"x-partner-project": "shop"}, body)
+    assert [(act.what, act.outcome, act.subject, act.who, act.details) for act in shop.denied] == [
+        ("call", "refused", "/api/v1/session/create", "project nobody", "identification_error"),
+        ("call", "refused", "/api/v2/session/create", "project shop", "authentication_error"),
+    ]

@@ -89,6 +89,37 @@ def test_goes_through_the_environment() -> None:
     assert load_config(environment_of(config)) == config
 
 
+@pytest.mark.parametrize(
+    ("kind", "given", "told"),
+    [
+        ("vault", {}, "TOLLHOUSE_VAULT_KEYS='vault': expected file or pkcs11 or transit or components"),
+        ("pkcs11", {}, "TOLLHOUSE_VAULT_PKCS11_MODULE: is missing, and TOLLHOUSE_VAULT_KEYS=pkcs11 needs it"),
+        ("pkcs11", {"PKCS11_MODULE": "/l.so", "PKCS11_TOKEN": "t"}, "TOLLHOUSE_VAULT_PKCS11_PIN_FILE: is missing"),
+        ("transit", {"TRANSIT_TOKEN_FILE": "/t"}, "TOLLHOUSE_VAULT_TRANSIT_URL: is missing"),
+        ("transit", {"TRANSIT_URL": "http://bao.example.com"}, "expected https://, because keys go over it"),
+        ("transit", {"TRANSIT_URL": "bao.example.com"}, "TOLLHOUSE_VAULT_TRANSIT_URL='bao.example.com': expected an"),
+        ("transit", {"TRANSIT_MOUNT": "../sys"}, "TOLLHOUSE_VAULT_TRANSIT_MOUNT='../sys': expected a path"),
+        ("transit", {"TRANSIT_KEY": "a/b"}, "TOLLHOUSE_VAULT_TRANSIT_KEY='a/b': expected at most 64 letters"),
+        ("file", {"KEY_PERIOD_DAYS": "0"}, "TOLLHOUSE_VAULT_KEY_PERIOD_DAYS='0': expected a number of days"),
+    ],
+)
+def test_keepers_of_keys_are_checked(kind: str, given: dict[str, str], told: str) -> None:
+    """What a keeper of keys needs is there and well formed before anything starts."""
+    env = {"TOLLHOUSE_VAULT_KEYS": kind} | {f"TOLLHOUSE_VAULT_{name}": text for name, text in given.items()}
+    with pytest.raises(ConfigError) as refusal:
+        load_config(env)
+    assert told in str(refusal.value)
+
+
+def test_keepers_of_keys_go_through_the_environment() -> None:
+    """A configuration with a key server or an HSM starts children with the same."""
+    here = {"TOLLHOUSE_VAULT_KEYS": "transit", "TOLLHOUSE_VAULT_TRANSIT_TOKEN_FILE": "token"}
+    for url in ("https://bao.example.com:8200", "http://localhost:8200"):
+        config = load_config({**here, "TOLLHOUSE_VAULT_TRANSIT_URL": url})
+        assert load_config(environment_of(config)) == config
+        assert config.vault_transit_token_file == str(Path.cwd() / "token")
+
+
 def test_foreign_variables_do_not_matter() -> None:
     """Only names with our prefix are looked at."""
     assert load_config({"PATH": "/bin", "PORT": "x"}, node="a") == load_config({}, node="a")

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.cli.commands import Console, new_key
 from tests.servers import run_apart
 from tollhouse import signing
+from tollhouse.boot.config import Config, load_config
 from tollhouse.cli.failure import Failure
 from tollhouse.cli.identity import Merchant, claimed_name, come_back, headers_of, leave
 from tollhouse.merchant import Project, Settings
@@ -32,6 +33,11 @@ MERCHANT = Merchant(
     webhook_secret=SECRET,
     webhook_public_key=signing.webhook_public_key(ED25519.public_key()),
 )
+
+
+def config_of(console: Console) -> Config:
+    """The configuration of its home."""
+    return load_config({"TOLLHOUSE_HOME": str(console.home)})
 
 
 def arrived(*, at: float | None = None, body: bytes = BODY, **headers: str) -> Arrived:
@@ -106,10 +112,10 @@ def test_a_merchant_comes_back(console: Console) -> None:
 
     async def play_twice() -> tuple[Merchant, Merchant, Project, Project]:
         async with asyncpg.create_pool(console.dsn, min_size=1) as pool:
-            first = await come_back(pool, console.home, "demo", webhook_url=HOOK, settings=[])
+            first = await come_back(pool, config_of(console), "demo", webhook_url=HOOK, settings=[])
             await leave(pool, first)
             settings = ["capture_mode=two_stage"]
-            second = await come_back(pool, console.home, "demo", webhook_url=HOOK + "2", settings=settings)
+            second = await come_back(pool, config_of(console), "demo", webhook_url=HOOK + "2", settings=settings)
             during = await find(pool)
             await leave(pool, second)
             return first, second, during, await find(pool)
@@ -131,7 +137,7 @@ def test_a_project_without_its_key_here_is_not_played(console: Console) -> None:
 
     async def play() -> None:
         async with asyncpg.create_pool(console.dsn, min_size=1) as pool:
-            await come_back(pool, console.home, "shop", webhook_url=HOOK, settings=[])
+            await come_back(pool, config_of(console), "shop", webhook_url=HOOK, settings=[])
 
     with pytest.raises(Failure, match="project shop exists, but"):
         run_apart(play())

@@ -20,6 +20,7 @@ from tollhouse.boot.herald import SecretsDocument
 from tollhouse.boot.onboarding import KEY_BITS
 from tollhouse.merchant import Settings, parse_setting
 from tollhouse.store.projects import find_project
+from tollhouse.vault.keyset import KeySet
 from tollhouse.vault.secrets import ProjectSecrets
 
 HOOK = "http://127.0.0.1:9/hook"
@@ -60,7 +61,7 @@ def test_secrets_are_sealed_and_belong_to_what_was_printed(console: Console) -> 
             assert known is not None
             assert made["webhook_secret"].encode() not in known.sealed_secrets
             assert b"PRIVATE KEY" not in known.sealed_secrets
-            project_secrets = await ProjectSecrets.open_home(pool, console.home)
+            project_secrets = ProjectSecrets((await KeySet.of_home(pool, console.home)).ring)
             return msgspec.json.decode(await project_secrets.unseal("shop", known.sealed_secrets), type=SecretsDocument)
 
     document = run_apart(unsealed())

@@ -10,7 +10,8 @@ from hypothesis import strategies
 
 from tollhouse.acquirers.message import CardUse, References, Request, Slot
 from tollhouse.card import PAN, CardDetails, Expiry, luhn_digit, parse_pan
-from tollhouse.vault.keys import FileKeys, KeyFile
+from tollhouse.vault.key_file import FileKeys, KeyFile
+from tollhouse.vault.ring import KeyRing
 
 PAN_TEXT = "4000056655665556"
 CARD = CardDetails(pan=parse_pan(PAN_TEXT), expiry=Expiry(2031, 12))
@@ -30,9 +31,10 @@ def key_file(*keys: bytes) -> KeyFile:
     return KeyFile(Path("kek.json"), len(keys), dict(enumerate(keys, 1)))
 
 
-def file_keys(*keys: bytes) -> FileKeys:
-    """A provider over keys in memory."""
-    return FileKeys(key_file(*keys or (bytes(32),)))
+def file_keys(*keys: bytes) -> KeyRing:
+    """A ring over keys in memory."""
+    file = key_file(*keys or (bytes(32),))
+    return KeyRing(FileKeys(file), current=file.current, ready=file.versions)
 
 
 def request(

@@ -11,7 +11,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from tests.vault.keepers import Keeper
 from tests.vault.samples import request
+from tests.vault.test_providers import vault_on
 from tollhouse.acquirers.message import NotSent
 from tollhouse.card import CVV, CardDetails, Expiry, parse_pan
 from tollhouse.store.embedded import Embedded
@@ -58,9 +60,20 @@ async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 @pytest.fixture
-async def vault(database: str, home: Path, connection: asyncpg.Connection) -> AsyncIterator[EmbeddedVault]:
-    """A vault through which the canaries went: kept, sealed, filled, left; and a second CVV waits in a row."""
-    opened = await EmbeddedVault.open(database, home, "node")
+async def vault(keeper: Keeper, pool: asyncpg.Pool, connection: asyncpg.Connection) -> AsyncIterator[EmbeddedVault]:
+    """A vault through which the canaries went: kept, sealed, filled, left; and a second CVV waits in a row.
+
+    Each kind of keeper of the keys in turn.
+    """
+    async with keeper.open(pool) as keys:
+        opened = await vault_on(pool, keeper, keys)
+        await use(opened, connection)
+        yield opened
+        await opened.close()
+
+
+async def use(opened: EmbeddedVault, connection: asyncpg.Connection) -> None:
+    """Put the canaries through."""
     kept = await opened.keep("shop", CARD)
     asked = request("shop", kept.token, await opened.seal_cvv("shop", CVV(CVV_CANARY)))
     filled = await opened.fill(asked)
@@ -69,8 +82,6 @@ async def vault(database: str, home: Path, connection: asyncpg.Connection) -> As
     await opened.left(asked)
     await connection.execute("CREATE TABLE gateway_row (sealed_cvv text)")
     await connection.execute("INSERT INTO gateway_row VALUES ($1)", await opened.seal_cvv("shop", CVV(CVV_CANARY)))
-    yield opened
-    await opened.close()
 
 
 @pytest.mark.parametrize("canary", [PAN_CANARY, CVV_CANARY])
@@ -95,11 +106,14 @@ async def test_no_row_shows_them(connection: asyncpg.Connection) -> None:
 
 
 @pytest.mark.usefixtures("vault")
-async def test_no_file_shows_them(postgres: Embedded, home: Path) -> None:
-    """Neither a file of the home nor one of the database server, its write-ahead log included."""
+async def test_no_file_shows_them(postgres: Embedded, keeper: Keeper) -> None:
+    """Neither a file of the home nor one of the database server, nor of the token or key server."""
     assert postgres.folder is not None
     assert assert_files_clean(postgres.folder) > 100
-    assert assert_files_clean(home) >= 4
+    assert assert_files_clean(keeper.home) >= (4 if keeper.kind == "file" else 1)
+    for setting in ("TOLLHOUSE_VAULT_PKCS11_PIN_FILE", "TOLLHOUSE_VAULT_TRANSIT_TOKEN_FILE"):
+        if setting in keeper.settings:
+            assert assert_files_clean(Path(keeper.settings[setting]).parent) >= 2
 
 
 async def test_no_value_prints_them(vault: EmbeddedVault) -> None:

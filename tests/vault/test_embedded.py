@@ -16,7 +16,8 @@ from tollhouse.acquirers.message import NotSent, Request, Slot
 from tollhouse.card import CVV, CardDetails, Expiry, parse_pan
 from tollhouse.grouping import Closed
 from tollhouse.vault.embedded import EmbeddedVault
-from tollhouse.vault.keys import KeysRefused, open_key_file
+from tollhouse.vault.key_file import open_key_file
+from tollhouse.vault.keys import KeysRefused
 
 CVV_ONLY = {"48": Slot.CVV}
 

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.vault.samples import file_keys, key_file
+from tests.vault.samples import file_keys
 from tollhouse.vault.box import CannotOpen, new_key
-from tollhouse.vault.keys import FINGERPRINT, FORMAT, KEK, Fingerprints, KeysRefused, Wrapped, open_key_file
+from tollhouse.vault.fingerprints import Fingerprints
+from tollhouse.vault.key_file import FORMAT, open_key_file
+from tollhouse.vault.keys import FINGERPRINT, KEK, KeysRefused, Wrapped
 
 
 def written(path: Path, content: object, *, mode: int = 0o600) -> Path:
@@ -42,7 +44,7 @@ def test_later_uses_find_the_same_key(tmp_path: Path) -> None:
 def test_processes_starting_at_once_agree(tmp_path: Path) -> None:
     """Many processes make the file at the same moment: one key wins for all."""
     code = (
-        "import sys, pathlib; from tollhouse.vault.keys import *; sys.stdin.read(1);"
+        "import sys, pathlib; from tollhouse.vault.key_file import *; sys.stdin.read(1);"
         "print(open_key_file(pathlib.Path(sys.argv[1]), KEK).check_values()[1].hex())"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "keys")]
@@ -138,7 +140,7 @@ async def test_an_old_version_still_unwraps() -> None:
 
 def test_fingerprints_are_scoped() -> None:
     """The same card has one fingerprint in a project, another in another project, another under another key."""
-    one, other = Fingerprints(key_file(new_key())), Fingerprints(key_file(new_key()))
+    one, other = Fingerprints({1: new_key()}, 1), Fingerprints({1: new_key()}, 1)
     assert one.of("a", "4242") == one.of("a", "4242")
     assert len({one.of("a", "4242"), one.of("b", "4242"), one.of("a4", "242"), other.of("a", "4242")}) == 4
 
@@ -146,6 +148,11 @@ def test_fingerprints_are_scoped() -> None:
 def test_nothing_prints_a_key(tmp_path: Path) -> None:
     """No repr of key file, provider, fingerprints or wrapped key shows key bytes."""
     file = open_key_file(tmp_path, KEK)
-    for shown in (repr(file), repr(Fingerprints(file)), repr(file_keys(file.key(1))), repr(Wrapped(1, file.key(1)))):
+    for shown in (
+        repr(file),
+        repr(Fingerprints({1: file.key(1)}, 1)),
+        repr(file_keys(file.key(1))),
+        repr(Wrapped(1, file.key(1))),
+    ):
         assert repr(file.key(1)) not in shown
         assert b64encode(file.key(1)).decode() not in shown

@@ -20,11 +20,24 @@ from tollhouse.api.widget.assets import Assets
 from tollhouse.api.widget.door import WidgetDoor, is_of_widget
 from tollhouse.api.widget.stream import Beat
 from tollhouse.api.widget.watch import Watch
+from tollhouse.audit import REFUSED, Act
 from tollhouse.merchant import is_project_name
 from tollhouse.ports import StoreUnreachable, World
-from tollhouse.refusal import InternalFailure, Refusal, Unavailable
+from tollhouse.refusal import (
+    InternalFailure,
+    NotPermitted,
+    ProjectUnknown,
+    PublicTokenInvalid,
+    Refusal,
+    SignatureWrong,
+    Unavailable,
+)
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Denied = Callable[[Act], None]
+
+# Whoever is refused so may be somebody who should not be here.
+ACCESS = (ProjectUnknown, SignatureWrong, PublicTokenInvalid, NotPermitted)
 
 API_PREFIX = "/api/"
 REQUEST_ID_BYTES = 12
@@ -100,12 +113,13 @@ def build_app(
     request_ids: Callable[[], str] = new_request_id,
     payer_steps: Steps | None = None,
     beat: Beat | None = None,
+    denied: Denied | None = None,
 ) -> App:
     """The gateway's HTTP API as an ASGI application.
 
     `background` starts what follows a commit; `idempotency_secret` is the same on every node and after a restart;
     `assets` are the widget's files; `watch` is told of each commit; streams end when `stopping` is set, and go by
-    `beat`; `payer_steps` replaces the flows behind the payer's page.
+    `beat`; `payer_steps` replaces the flows behind the payer's page; `denied` hears of every refused access.
     """
     doors = Doors(
         calls=Calls(world, projects=projects, background=background, idempotency_secret=idempotency_secret),
@@ -125,6 +139,8 @@ def build_app(
         except Exception as error:  # noqa: BLE001 - the last line before the caller, who gets an answer always
             refusal = _refusal_of(error, world, request_id)
             reply = doors.refuse(refusal, scope)
+            if denied is not None and isinstance(refusal, ACCESS):
+                denied(_denial(refusal, scope))
             named = _project_of(scope)
             world.log.info("call refused", request_id=request_id, status=reply.status, code=refusal.code, **named)
         if isinstance(reply, StreamReply):
@@ -148,6 +164,20 @@ def _project_of(scope: Scope) -> dict[str, str]:
     """The project a call says it is of; whether it was right is told by the code beside it."""
     name = header(dict(scope["headers"]), b"x-partner-project") or ""
     return {"project": name} if scope["path"].startswith(API_PREFIX) and is_project_name(name) else {}
+
+
+def _denial(refusal: Refusal, scope: Scope) -> Act:
+    """A refused access for the audit log: who they said they are, from where, for what."""
+    headers, path = dict(scope["headers"]), scope["path"]
+    client = scope.get("client")
+    return Act(
+        what="call",
+        outcome=REFUSED,
+        subject=path if path.startswith(API_PREFIX) else f"/{path.split('/')[1]}",  # more may be a payer's secret
+        who=f"project {header(headers, b'x-partner-project') or '(none)'}",
+        origin=client[0] if client else "unknown",
+        details=refusal.code,
+    )
 
 
 def _refusal_of(error: Exception, world: World, request_id: str) -> Refusal:

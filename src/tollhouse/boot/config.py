@@ -50,6 +50,21 @@ def _choice(*names: str) -> Callable[[str], str]:
     return read
 
 
+KEEPERS = ("file", "pkcs11", "transit", "components")
+# What each keeper of keys cannot do without.
+KEEPER_NEEDS = {
+    "pkcs11": ("vault_pkcs11_module", "vault_pkcs11_token", "vault_pkcs11_pin_file"),
+    "transit": ("vault_transit_url", "vault_transit_token_file"),
+}
+
+
+def _keepers(text: str) -> str:
+    names = [name.strip() for name in text.lower().split(",")]
+    if not set(names) <= set(KEEPERS) or len(set(names)) != len(names):
+        raise ValueError(f"expected {' or '.join(KEEPERS)}, or the new one and the old one with a comma between")
+    return ",".join(names)
+
+
 def _port(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
         raise ValueError("expected a port from 1 to 65535")
@@ -87,6 +102,23 @@ def _database_address(text: str) -> str:
     return text
 
 
+def _file(text: str) -> str:
+    return str(_path(text))
+
+
+def _days(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= 3650:
+        raise ValueError("expected a number of days from 1 to 3650")
+    return int(text)
+
+
+def _key_server(text: str) -> str:
+    parts = urlsplit(_web_address(text))
+    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        raise ValueError("expected https://, because keys go over it; http:// is for this machine alone")
+    return text.rstrip("/")
+
+
 def _mode(text: str) -> str:
     if _choice("development", "production")(text) == "production":
         raise ValueError("expected development: production arrives in a later version")
@@ -94,6 +126,10 @@ def _mode(text: str) -> str:
 
 
 _read_host = _text(r"[0-9A-Za-z_.:-]+", "expected the name or the address of a machine, such as 127.0.0.1 or 0.0.0.0")
+
+_read_label = _text(r"[ -~]{1,32}", "expected at most 32 printable characters")
+_read_name = _text(r"[0-9A-Za-z._-]{1,64}", "expected at most 64 letters, digits, dots and dashes")
+_read_mount = _text(r"[0-9A-Za-z_-]+(/[0-9A-Za-z_-]+)*", "expected a path such as transit or team/transit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +172,39 @@ class Config:
     ]
     log_format: Annotated[str, Setting("text", "Lines for people or for machines.", _choice("text", "json"))]
     mode: Annotated[str, Setting("development", "Which ports are wired.", _mode)]
+    vault_keys: Annotated[
+        str,
+        Setting(
+            "file",
+            "Who keeps the key-encryption key: file, pkcs11, transit or components; to move keys, the new and the old.",
+            _keepers,
+        ),
+    ]
+    vault_key_period_days: Annotated[
+        int, Setting("365", "Age at which tollhouse vault key status asks for a new version.", _days)
+    ]
+    vault_pkcs11_module: Annotated[str, Setting("", "PKCS#11 library of the HSM.", _file)]
+    vault_pkcs11_token: Annotated[str, Setting("", "Label of the token in the HSM.", _read_label)]
+    vault_pkcs11_pin_file: Annotated[str, Setting("", "File that holds the token's PIN, readable by us alone.", _file)]
+    vault_pkcs11_key: Annotated[
+        str, Setting("tollhouse", "Label of the keys in the token; each has -v and its version after it.", _read_name)
+    ]
+    vault_transit_url: Annotated[str, Setting("", "Address of the OpenBao or Vault server.", _key_server)]
+    vault_transit_mount: Annotated[
+        str, Setting("transit", "Path under which the server has its transit engine.", _read_mount)
+    ]
+    vault_transit_key: Annotated[str, Setting("tollhouse", "Name of the key in the transit engine.", _read_name)]
+    vault_transit_token_file: Annotated[
+        str, Setting("", "File that holds the token for the server, readable by us alone.", _file)
+    ]
+    vault_transit_ca_file: Annotated[
+        str, Setting("", "Certificates that the server's must come from; empty: those of the system.", _file)
+    ]
+
+    @property
+    def keepers(self) -> tuple[str, ...]:
+        """Who keeps the key-encryption key: the first makes new versions, the others have old ones."""
+        return tuple(self.vault_keys.split(","))
 
 
 def settings() -> Iterator[tuple[str, Setting]]:
@@ -199,6 +268,10 @@ def _refuse_conflicts(config: Config) -> None:
                 f"{variable(name)}={port}: {taken[port]} has the same port; choose another for one of them"
             )
         taken[port] = variable(name)
+    for keeper in config.keepers:
+        for name in KEEPER_NEEDS.get(keeper, ()):
+            if not getattr(config, name):
+                raise ConfigError(f"{variable(name)}: is missing, and {variable('vault_keys')}={keeper} needs it")
     if config.in_flight_limit_seconds < config.answer_limit_seconds:
         raise ConfigError(
             f"{variable('in_flight_limit_seconds')}={config.in_flight_limit_seconds:g}: shorter than"

@@ -84,7 +84,7 @@ async def _serve(config: Config) -> None:
     await check(config.database_url)
     log = structlog.get_logger()
     stop = _stop_at_signals()
-    async with open_node(config, polls=False) as node:
+    async with open_node(config, polls=False, stop=stop) as node:
         projects = FreshProjects(node)
 
         async def is_ready() -> bool:
@@ -95,13 +95,14 @@ async def _serve(config: Config) -> None:
             node.world,
             projects=projects,
             background=node.tasks.start,
-            idempotency_secret=node.idempotency_secret,
+            idempotency_secret=node.keys.idempotency_secret,
             webhook_key=projects.webhook_key,
             is_ready=is_ready,
             version=version("tollhouse"),
             assets=Assets.open(files("tollhouse.api.widget") / "built", config.home / "widget", log),
             watch=node.watch,
             stopping=stop,
+            denied=node.audit.deny,
         )
         server = _Server(
             uvicorn.Config(
@@ -153,7 +154,7 @@ async def _work(config: Config) -> None:
     await check(config.database_url)
     log = structlog.get_logger()
     stop = _stop_at_signals()
-    async with open_node(config, polls=True) as node:
+    async with open_node(config, polls=True, stop=stop) as node:
         loops = [
             asyncio.create_task(recover_loop(node.world, node.tasks)),
             asyncio.create_task(_sweep_loop(node)),

@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 
 import asyncpg
 import msgspec
@@ -20,6 +19,8 @@ from tollhouse.boot.herald import SecretsDocument
 from tollhouse.merchant import Project, PublicKey, SettingInvalid, Settings, is_project_name, parse_setting
 from tollhouse.net.guard import UrlRefused, check_url
 from tollhouse.store.projects import KnownProject, ProjectExists, insert_project
+from tollhouse.vault.keyset import KeySet
+from tollhouse.vault.registry import steady
 from tollhouse.vault.secrets import ProjectSecrets
 
 KEY_BITS, KEY_EXPONENT = 2048, 65537
@@ -50,7 +51,7 @@ class Onboarded:
 
 async def create_project(
     pool: asyncpg.Pool,
-    home: Path,
+    keys: KeySet,
     *,
     name: str,
     public_key: str,
@@ -61,7 +62,7 @@ async def create_project(
 ) -> Onboarded:
     """A project that may call the API from now on.
 
-    Raises `OnboardingRefused`, and `KeysRefused` when the home's keys are not those of this database.
+    Raises `OnboardingRefused`.
     """
     if not is_project_name(name):
         raise OnboardingRefused(f"project {name[:80]!a}: 1 to 64 of A-Z a-z 0-9 . _ - expected, such as shop-1")
@@ -75,16 +76,17 @@ async def create_project(
     rsa = generate_private_key(KEY_EXPONENT, KEY_BITS)
     ed25519 = Ed25519PrivateKey.generate()
     secret = signing.webhook_secret(os.urandom(SECRET_BYTES))
-    project_secrets = await ProjectSecrets.open_home(pool, home)
-    known = KnownProject(
-        project=project,
-        sealed_secrets=await project_secrets.seal(name, _document(rsa, ed25519, secret)),
-        webhook_public_pem=signing.public_key_pem(rsa.public_key()),
-        webhook_public_ed25519=signing.webhook_public_key(ed25519.public_key()),
-        created_at=now,
-    )
     try:
-        await insert_project(pool, known)
+        async with steady(pool) as rows:
+            await keys.refresh(rows)
+            known = KnownProject(
+                project=project,
+                sealed_secrets=await ProjectSecrets(keys.ring).seal(name, _document(rsa, ed25519, secret)),
+                webhook_public_pem=signing.public_key_pem(rsa.public_key()),
+                webhook_public_ed25519=signing.webhook_public_key(ed25519.public_key()),
+                created_at=now,
+            )
+            await insert_project(pool, known)
     except ProjectExists:
         raise OnboardingRefused(
             f"project {name} exists already; choose another name, or see it with `tollhouse project show {name}`"

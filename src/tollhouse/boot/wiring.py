@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
@@ -13,10 +14,12 @@ from tollhouse.acquirers import ACQUIRERS
 from tollhouse.acquirers.message import Response
 from tollhouse.api.widget.watch import Watch
 from tollhouse.api.wire import JsonWire
+from tollhouse.audit import DONE, Act
 from tollhouse.boot.chance import NodeIds, NodeNaming, SystemClock, new_node, new_terminals
 from tollhouse.boot.config import Config
 from tollhouse.boot.directory import KnownDirectory
 from tollhouse.boot.herald import WebhookHerald
+from tollhouse.boot.keyholders import open_keys, root_from_socket
 from tollhouse.change import Change
 from tollhouse.flows.hear import hear_late
 from tollhouse.net.directory import DirectoryLink
@@ -27,8 +30,9 @@ from tollhouse.ports import World
 from tollhouse.routing import SANDBOX
 from tollhouse.store.postgres import PostgresStore, open_pool
 from tollhouse.store.tokens import PostgresTokens
-from tollhouse.vault.embedded import EmbeddedVault, keys_of
-from tollhouse.vault.keys import IDEMPOTENCY
+from tollhouse.vault.audit_log import AuditLog
+from tollhouse.vault.embedded import EmbeddedVault
+from tollhouse.vault.keyset import KeySet
 from tollhouse.vault.secrets import ProjectSecrets
 from tollhouse.worker.loops import Deliverer
 from tollhouse.worker.tasks import Tasks
@@ -46,10 +50,11 @@ class Node:
     store: PostgresStore
     vault: EmbeddedVault
     directory: KnownDirectory
+    keys: KeySet
     tasks: Tasks
     deliverer: Deliverer
     watch: Watch
-    idempotency_secret: bytes = field(repr=False)
+    audit: AuditLog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,19 +67,21 @@ class _Ways:
 
 
 @asynccontextmanager
-async def open_node(config: Config, *, polls: bool) -> AsyncIterator[Node]:
+async def open_node(config: Config, *, polls: bool, stop: asyncio.Event) -> AsyncIterator[Node]:
     """A node on the configured database, acquirer and home. `polls`: it also sends other nodes' due webhooks.
 
-    Raises `KeysRefused` when the home's keys are not those of the database.
+    Raises `KeysRefused` when the keys are not those of the database, or when `stop` comes before custodians do.
     """
     log = structlog.get_logger()
     name = config.node or new_node()
     pool = await open_pool(config.database_url)
     watch = Watch()
     store = PostgresStore(pool, node=name, changed=lambda change: _tell(change, watch, deliverer))
-    vault = await EmbeddedVault.open(pool, config.home, name)
-    project_secrets = await ProjectSecrets.open_home(pool, config.home)
-    idempotency_keys = await keys_of(pool, config.home, IDEMPOTENCY)
+    keys = await open_keys(config, pool, root_from_socket(config.home, name, tell=log.info, stop=stop))
+    keys.follow(tell=log.warning)
+    audit = AuditLog(pool, process=name, who=f"node {name}", origin=socket.gethostname(), tell=log.error)
+    await audit.write(Act(what="process.start", outcome=DONE, details="worker" if polls else "gateway"))
+    vault = await EmbeddedVault.open(pool, config.home, name, keys=keys, audit=audit)
     tasks = Tasks(log)
     clock = SystemClock()
     terminals = new_terminals()
@@ -83,7 +90,7 @@ async def open_node(config: Config, *, polls: bool) -> AsyncIterator[Node]:
         tasks.start(hear_late(world, SANDBOX, response))
 
     ways = _ways(config, vault, terminals, on_unmatched)
-    herald = WebhookHerald(pool, project_secrets, ways.webhooks)
+    herald = WebhookHerald(pool, ProjectSecrets(keys.ring), ways.webhooks)
     ids = NodeIds()
     directory = KnownDirectory(pool, ways.directory, clock=clock, ids=ids, log=log)
     world = World(
@@ -104,16 +111,16 @@ async def open_node(config: Config, *, polls: bool) -> AsyncIterator[Node]:
         public_url=config.public_url,
     )
     deliverer = Deliverer(world, tasks, polls=polls)
-    secret = idempotency_keys.key(idempotency_keys.current)
     node = Node(
         world=world,
         store=store,
         vault=vault,
+        keys=keys,
         directory=directory,
         tasks=tasks,
         deliverer=deliverer,
         watch=watch,
-        idempotency_secret=secret,
+        audit=audit,
     )
     try:
         async with _running(node, ways):
@@ -150,6 +157,8 @@ async def _running(node: Node, ways: _Ways) -> AsyncIterator[None]:
     await ways.webhooks.start()
     await ways.acquirer.start()
     await ways.directory.start()
+    assert node.keys.audit_key is not None
+    node.audit.follow(node.keys.audit_key)
     beside = [asyncio.create_task(node.deliverer.run()), asyncio.create_task(node.directory.watch())]
     try:
         await node.directory.start()  # waits a little: a payment right after the start shall know the card ranges
@@ -164,4 +173,6 @@ async def _running(node: Node, ways: _Ways) -> AsyncIterator[None]:
         await ways.directory.close()
         await ways.webhooks.close()
         await node.vault.close()
+        await node.audit.close(node.keys.audit_key, last=Act(what="process.stop", outcome=DONE))
+        await node.keys.close()
         await node.store.close()

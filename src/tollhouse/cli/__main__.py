@@ -22,6 +22,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "key": ("tollhouse.cli.key:command", "Add and retire a project's public keys."),
     "ranges": ("tollhouse.cli.ranges:command", "List the card ranges that take part in 3-D Secure, refresh them."),
     "widget": ("tollhouse.cli.widget:command", "Show how a shop embeds the payment form, check what browsers get."),
+    "vault": ("tollhouse.cli.vault:command", "Change the keys that cards are sealed under, see how they stand."),
+    "audit": ("tollhouse.cli.audit:command", "Prove that the audit log is whole, take it out for review."),
     "verify": ("tollhouse.cli.verify:command", "Prove from the rows that no money was lost or made up."),
     "config": ("tollhouse.cli.config:command", "Print every setting with its meaning and default."),
     "db": ("tollhouse.cli.db:command", "Bring the database's schema up to date, or see where it is."),

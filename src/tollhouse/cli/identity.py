@@ -22,11 +22,16 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from tollhouse import signing
+from tollhouse.boot.config import Config
+from tollhouse.boot.keyholders import AskRoot
 from tollhouse.boot.onboarding import KEY_BITS, KEY_EXPONENT, create_project, read_settings
+from tollhouse.cli.acting import recorded
 from tollhouse.cli.failure import Failure
+from tollhouse.cli.parts import keys_on
 from tollhouse.merchant import Project, Settings, is_project_name
 from tollhouse.net.merchant import Arrived
 from tollhouse.store.projects import KnownProject, find_project, update_project
+from tollhouse.vault.keyset import KeySet
 from tollhouse.webhook import hmac_signature, signed_content
 
 FOLDER = "merchant"
@@ -112,13 +117,27 @@ def claimed_name(home: Path, wanted: str | None, default: str) -> Iterator[str]:
 
 
 async def come_back(
-    pool: asyncpg.Pool, home: Path, name: str, *, webhook_url: str, settings: Sequence[str]
+    pool: asyncpg.Pool,
+    config: Config,
+    name: str,
+    *,
+    webhook_url: str,
+    settings: Sequence[str],
+    ask_root: AskRoot | None = None,
 ) -> Merchant:
-    """The merchant of this name, made where there is none yet, with its webhooks going to this address."""
+    """The merchant of this name, made where there is none yet, with its webhooks going to this address.
+
+    `ask_root`: how custodians open the keys to make one, where they have them; without it they do so at the terminal.
+    """
+    home = config.home
     kept = _load(home / FOLDER / f"{name}.json")
     known = await find_project(pool, name)
     if known is None:
-        return await _begin(pool, home, name, kept, webhook_url=webhook_url, settings=settings)
+        async with (
+            keys_on(config, pool, ask_root) as keys,
+            recorded(pool, "project.create", name, key=keys.audit_key),
+        ):
+            return await _begin(pool, keys, config.home, name, kept, webhook_url=webhook_url, settings=settings)
     if kept is None or kept.webhook_public_key != known.webhook_public_ed25519:
         raise Failure(
             f"project {name} exists, but {home / FOLDER} has no key of it: `pay` plays only merchants it made itself;"
@@ -126,7 +145,8 @@ async def come_back(
         )
     wanted = read_settings(known.project.settings, settings)
     project = replace(known.project, webhook_url=webhook_url, settings=wanted)
-    await update_project(pool, project)
+    async with recorded(pool, "project.set", name):
+        await update_project(pool, project)
     before = known.project.settings if wanted != known.project.settings else None
     return replace(_merchant(kept, replace(known, project=project)), settings_before=before)
 
@@ -136,16 +156,24 @@ async def leave(pool: asyncpg.Pool, merchant: Merchant) -> None:
     known = await find_project(pool, merchant.project.name)
     if known is not None:
         settings = merchant.settings_before or known.project.settings
-        await update_project(pool, replace(known.project, webhook_url=None, settings=settings))
+        async with recorded(pool, "project.set", known.project.name):
+            await update_project(pool, replace(known.project, webhook_url=None, settings=settings))
 
 
 async def _begin(
-    pool: asyncpg.Pool, home: Path, name: str, kept: _File | None, *, webhook_url: str, settings: Sequence[str]
+    pool: asyncpg.Pool,
+    keys: KeySet,
+    home: Path,
+    name: str,
+    kept: _File | None,
+    *,
+    webhook_url: str,
+    settings: Sequence[str],
 ) -> Merchant:
     private_key = _private_key(kept.private_key) if kept else generate_private_key(KEY_EXPONENT, KEY_BITS)
     made = await create_project(
         pool,
-        home,
+        keys,
         name=name,
         public_key=signing.public_key_pem(private_key.public_key()),
         webhook_url=webhook_url,

@@ -33,6 +33,7 @@ def command() -> None:
 def add(config: Config, *, project: str, file: str, as_json: bool) -> None:
     """Let PROJECT also sign with the key in FILE (PEM or an X.509 certificate)."""
     from tollhouse.boot.onboarding import read_public_key
+    from tollhouse.cli.acting import recorded
 
     key = read_public_key(read_key_file(file))
 
@@ -46,7 +47,8 @@ def add(config: Config, *, project: str, file: str, as_json: bool) -> None:
                 f"project {project} has {len(active)} active keys, the most there may be;"
                 f" retire one first: `tollhouse key retire {project} {active[0].id}`"
             )
-        await add_key(pool, project, key, datetime.now(UTC))
+        async with recorded(pool, "project.key.add", project, details=key.id):
+            await add_key(pool, project, key, datetime.now(UTC))
         return (*active, key)
 
     _print(project, key.id, "added", on_database(config, work), as_json=as_json)
@@ -60,6 +62,7 @@ def add(config: Config, *, project: str, file: str, as_json: bool) -> None:
 @with_config("home", "database_url")
 def retire(config: Config, *, project: str, key_id: str, force: bool, as_json: bool) -> None:
     """End the key KEY_ID of PROJECT: calls signed with it are refused within a second."""
+    from tollhouse.cli.acting import recorded
 
     async def work(pool: asyncpg.Pool) -> tuple[PublicKey, ...]:
         active = (await load_known(pool, project)).project.public_keys
@@ -71,7 +74,8 @@ def retire(config: Config, *, project: str, key_id: str, force: bool, as_json: b
                 f"{key_id} is the last active key of project {project}: add its successor first with"
                 f" `tollhouse key add {project} FILE`, or end all access with --force"
             )
-        await retire_key(pool, project, key_id, datetime.now(UTC))
+        async with recorded(pool, "project.key.retire", project, details=key_id):
+            await retire_key(pool, project, key_id, datetime.now(UTC))
         return left
 
     _print(project, key_id, "retired", on_database(config, work), as_json=as_json)

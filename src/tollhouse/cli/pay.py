@@ -222,7 +222,7 @@ async def _play(config: Config, pool: asyncpg.Pool, url: str, wish: Wish, teller
     with claimed_name(config.home, wish.project, wish.default_name) as name:
         async with calling() as caller, receiving(take) as webhook_url:
             conversation = Conversation(caller=caller, url=url, api_version=wish.api_version, tell=teller.tell)
-            merchant = await come_back(pool, config.home, name, webhook_url=webhook_url, settings=settings)
+            merchant = await come_back(pool, config, name, webhook_url=webhook_url, settings=settings)
             try:
                 if merchant.settings_before is not None:
                     await asyncio.sleep(FRESH_SECONDS)

@@ -67,21 +67,23 @@ def create(
 ) -> None:
     """Create the project NAME; it may call the API at once."""
     from tollhouse.boot.onboarding import Onboarded, create_project, read_settings
+    from tollhouse.cli.acting import recorded
+    from tollhouse.cli.parts import keys_on
 
     pem, settings = read_key_file(public_key), read_settings(Settings(), words)
 
     async def work(pool: asyncpg.Pool) -> Onboarded:
-        now = datetime.now(UTC)
-        return await create_project(
-            pool,
-            config.home,
-            name=name,
-            public_key=pem,
-            webhook_url=webhook_url,
-            settings=settings,
-            is_live=is_live,
-            now=now,
-        )
+        async with keys_on(config, pool) as keys, recorded(pool, "project.create", name, key=keys.audit_key):
+            return await create_project(
+                pool,
+                keys,
+                name=name,
+                public_key=pem,
+                webhook_url=webhook_url,
+                settings=settings,
+                is_live=is_live,
+                now=datetime.now(UTC),
+            )
 
     made = on_database(config, work)
     if as_json:
@@ -138,6 +140,7 @@ def change(
 ) -> None:
     """Change settings of the project NAME; they are in force within a second."""
     from tollhouse.boot.onboarding import read_settings, read_webhook_url
+    from tollhouse.cli.acting import recorded
 
     if webhook_url and no_webhook:
         raise click.UsageError("--webhook-url and --no-webhook exclude each other; give one of them")
@@ -153,11 +156,17 @@ def change(
             project = replace(project, webhook_url=read_webhook_url(webhook_url, is_live=project.is_live))
         if is_disabled is not None:
             project = replace(project, is_disabled=is_disabled)
-        await update_project(pool, project)
+        async with recorded(pool, "project.set", name, details=_changes(known.project, project)):
+            await update_project(pool, project)
         return replace(known, project=project)
 
     known = on_database(config, work)
     _print_json(shown_project(known)) if as_json else _print_project(known)
+
+
+def _changes(before: Project, after: Project) -> str:
+    old, new = [shown_settings(one) | {"disabled": one.is_disabled} for one in (before, after)]
+    return " ".join(f"{name}={_word(new[name])}" for name in new if new[name] != old[name])
 
 
 def read_key_file(path: str) -> str:

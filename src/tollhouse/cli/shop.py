@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import click
+import structlog
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tollhouse.boot.config import Config
@@ -23,9 +24,11 @@ from tollhouse.cli.settings import with_config
 
 if TYPE_CHECKING:
     from tollhouse.cli.identity import Merchant
+    from tollhouse.vault.registry import KeyRow
 
 NAME, DISPLAY_NAME = "shop", "Corner shop"
 NAMES_MAX = 20
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LOCAL = ("127.0.0.1", "localhost")
 _EPILOG = """\b
 Examples:
@@ -77,8 +80,29 @@ async def _come_back(pool: asyncpg.Pool, config: Config, places: Places, claimed
     for name in (NAME, *(f"{NAME}-{number}" for number in range(2, NAMES_MAX))):
         with suppress(Failure):  # this name is somebody else's
             claimed.enter_context(claimed_name(config.home, name, name))
-            return await come_back(pool, config.home, name, webhook_url=places.webhook_url, settings=settings)
+            return await come_back(
+                pool,
+                config,
+                name,
+                webhook_url=places.webhook_url,
+                settings=settings,
+                ask_root=lambda row: _ask_root(config, row),
+            )
     raise Failure(f"the projects {NAME} to {NAME}-{NAMES_MAX - 1} all belong to others than the demo shop")
+
+
+async def _ask_root(config: Config, row: KeyRow) -> bytes:
+    """Custodians enter their parts at a socket, as they do for the gateway; a signal ends the wait in order."""
+    from tollhouse.boot.keyholders import root_from_socket
+
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for wanted in STOP_SIGNALS:
+        loop.add_signal_handler(wanted, stop.set)
+    try:
+        return await root_from_socket(config.home, NAME, tell=structlog.get_logger().info, stop=stop)(row)
+    finally:
+        for wanted in STOP_SIGNALS:
+            loop.remove_signal_handler(wanted)
 
 
 async def _serve(config: Config, places: Places, merchant: Merchant) -> None:
@@ -96,7 +120,7 @@ async def _serve(config: Config, places: Places, merchant: Merchant) -> None:
     serving = asyncio.create_task(
         serve(gateway, widget_url=config.public_url, origins=places.origins, host=config.host, port=config.shop_port)
     )
-    for wanted in (signal.SIGTERM, signal.SIGINT):
+    for wanted in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(wanted, serving.cancel)
     try:
         await serving

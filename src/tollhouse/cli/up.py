@@ -108,14 +108,17 @@ class _Up:
         sandbox, gateway, work, shop = self._parts = [
             Kept(part, self._log) for part in _parts(replace(self._config, database_url=dsn))
         ]
-        for part in (sandbox, gateway, work):
+        # Custodians enter each part once, for all processes that wait for it: so the shop waits with the others.
+        has_custodians = "components" in self._config.keepers
+        for part in self._parts if has_custodians else (sandbox, gateway, work):
             await part.start()
         self._log.say("waiting until the gateway and the sandbox are ready")
         try:
-            async with asyncio.timeout(_READY_SECONDS_MAX):
+            async with asyncio.timeout(None if has_custodians else _READY_SECONDS_MAX):
                 for part in (sandbox, gateway, work):
                     await part.wait_until_ready()
-                await shop.start()
+                if not has_custodians:
+                    await shop.start()
                 await shop.wait_until_ready()
         except TimeoutError:
             raise Failure(

@@ -26,13 +26,17 @@ class Grouped(Generic[Item, Answer]):
 
     async def ask(self, item: Item) -> Answer:
         """The answer to this item. When its group fails, every item of the group gets the exception."""
+        return await self.put(item)
+
+    def put(self, item: Item) -> asyncio.Future[Answer]:
+        """The same for whoever has something else to do before it waits for the answer."""
         if self._closed:
             raise Closed("closed")
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, answer))
         if self._runner is None:
             self._runner = asyncio.create_task(self._run_all())
-        return await answer
+        return answer
 
     async def close(self) -> None:
         """Take nothing more and wait until what was taken is done."""

@@ -68,6 +68,11 @@ async def update_project(pool: asyncpg.Pool, project: Project) -> bool:
     return found is not None
 
 
+async def replace_secrets(pool: asyncpg.Pool, name: str, old: bytes, new: bytes) -> bool:
+    """Put sealed secrets in place of those that were read; False when they are others by now."""
+    return await pool.fetchval(QUERIES["replace_project_secrets"], name, old, new) is not None
+
+
 async def add_key(pool: asyncpg.Pool, project: str, key: PublicKey, now: datetime) -> bool:
     """Add a public key; False when it is active already."""
     return await pool.fetchval(QUERIES["insert_project_key"], project, key.id, key.pem, now) is not None

@@ -15,6 +15,7 @@ from tollhouse.card import Secret
 from tollhouse.grouping import Closed
 from tollhouse.vault.box import CannotOpen
 from tollhouse.vault.cvv import SealedCvvs
+from tollhouse.vault.keys import KeysRefused
 from tollhouse.vault.store import CardMissing, CardStore
 
 UNREADABLE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, Closed)
@@ -41,7 +42,7 @@ class CardEgress:
             return filled
         if request.card is None:
             raise NotSent(f"the {request.mti} has card slots and names no card")
-        values = await self._values(request.card, set(request.slots.values()))
+        values = await self._values(request.card, set(request.slots.values()), _why(request))
         for number, slot in request.slots.items():
             value = values.get(slot)
             if slot is Slot.CVV and number == "48":
@@ -54,7 +55,7 @@ class CardEgress:
 
     async def fill_text(self, card: CardUse, slots: Mapping[str, Slot]) -> Filled:
         """The value of each slot by its name; a CVV whose key is gone is left out. Raises `NotSent` as `fill` does."""
-        values = await self._values(card, set(slots.values()))
+        values = await self._values(card, set(slots.values()), "3-D Secure")
         return Filled({name: values[slot].reveal() for name, slot in slots.items() if slot in values})
 
     async def left(self, request: Request) -> None:
@@ -62,7 +63,7 @@ class CardEgress:
         if request.card is not None and request.card.sealed_cvv is not None:
             await self._cvvs.erase(request.card.sealed_cvv)
 
-    async def _values(self, card: CardUse, wanted: set[Slot]) -> dict[Slot, Secret]:
+    async def _values(self, card: CardUse, wanted: set[Slot], why: str) -> dict[Slot, Secret]:
         """Wrapped until the last moment, so that an exception on the way has nothing to show, even with locals."""
         values: dict[Slot, Secret] = {}
         try:
@@ -71,13 +72,17 @@ class CardEgress:
                 if cvv is not None:
                     values[Slot.CVV] = cvv
             if wanted - {Slot.CVV}:
-                pan, expiry = await self._cards.open(card.project, card.card_token)
+                pan, expiry = await self._cards.open(card.project, card.card_token, why=why)
                 values |= {Slot.PAN: pan, Slot.EXPIRY: Secret(expiry.yymm)}
-        except (CardMissing, CannotOpen) as problem:
+        except (CardMissing, CannotOpen, KeysRefused) as problem:
             raise NotSent(str(problem)) from None
         except UNREADABLE as problem:
             raise NotSent(f"the vault cannot be read: {type(problem).__name__}") from problem
         return values
+
+
+def _why(request: Request) -> str:
+    return f"{request.mti} rrn {request.references.rrn}"
 
 
 def _put_tag(fields: dict[str, str], number: str, tag: str, value: Secret | None) -> None:

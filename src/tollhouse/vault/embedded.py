@@ -8,30 +8,49 @@ from pathlib import Path
 import asyncpg
 
 from tollhouse.acquirers.message import CardUse, Request, Slot
-from tollhouse.card import CVV, CardDetails, KeptCard
+from tollhouse.card import CVV, PAN, CardDetails, KeptCard
+from tollhouse.ports import StoreUnreachable
+from tollhouse.vault.audit_log import AuditLog
 from tollhouse.vault.cvv import SWEEP_AFTER_SECONDS, IsLive, SealedCvvs
 from tollhouse.vault.egress import CardEgress, Filled
-from tollhouse.vault.keys import FINGERPRINT, KEK, FileKeys, Fingerprints, KeyFile, KeysRefused, open_key_file
+from tollhouse.vault.keys import KeysRefused, KeysUnreachable
+from tollhouse.vault.keyset import KeySet
 from tollhouse.vault.slots import SlotFolder
 from tollhouse.vault.store import CardStore
 
-KEYS_FOLDER, CVV_FOLDER = "keys", "cvv-keys"
+CVV_FOLDER = "cvv-keys"
 CONNECTIONS_MAX = 2  # one for writing, one for reading: each writes or reads in groups
 
 
 class EmbeddedVault:
-    """Keeps cards in Postgres and their keys in files of the home. Open it with `open`."""
+    """Keeps cards in Postgres under keys of a `KeySet`. Open it with `open`."""
 
-    def __init__(self, *, cards: CardStore, slots: SlotFolder, own_pool: asyncpg.Pool | None) -> None:
+    def __init__(
+        self, *, cards: CardStore, slots: SlotFolder, own_pool: asyncpg.Pool | None, own_keys: KeySet | None
+    ) -> None:
         self._cards = cards
+        self._own_keys = own_keys
         self._slots = slots
         self._own_pool = own_pool
         self._cvvs = SealedCvvs(slots)
         self._egress = CardEgress(cards, self._cvvs)
 
     @classmethod
-    async def open(cls, database: asyncpg.Pool | str, home: Path, node: str) -> EmbeddedVault:
-        """A vault on a pool, or on a pool of its own to this address. Raises `KeysRefused` with one clear line."""
+    async def open(
+        cls,
+        database: asyncpg.Pool | str,
+        home: Path,
+        node: str,
+        *,
+        keys: KeySet | None = None,
+        audit: AuditLog | None = None,
+    ) -> EmbeddedVault:
+        """A vault on a pool, or on a pool of its own to this address; without keys it takes those in files of the home.
+
+        Every card that is revealed stands in `audit` first.
+
+        Raises `KeysRefused` with one clear line.
+        """
         own_pool = None
         if isinstance(database, str):
             own_pool = await asyncpg.create_pool(
@@ -39,18 +58,29 @@ class EmbeddedVault:
             )
         pool = database if own_pool is None else own_pool
         try:
-            kek = await keys_of(pool, home, KEK)
-            cards = CardStore(pool, FileKeys(kek), Fingerprints(await keys_of(pool, home, FINGERPRINT)))
+            used = keys or await KeySet.of_home(pool, home)
+            cards = CardStore(used, audit)
             slots = SlotFolder.open(home / CVV_FOLDER, node)
         except BaseException:
             if own_pool is not None:
                 await own_pool.close()
             raise
-        return cls(cards=cards, slots=slots, own_pool=own_pool)
+        own_keys = used if keys is None else None
+        return cls(cards=cards, slots=slots, own_pool=own_pool, own_keys=own_keys)
 
     async def keep(self, project: str, card: CardDetails) -> KeptCard:
-        """Take a card over; sealed and durable on return. The CVV is not kept: see `seal_cvv`."""
-        return await self._cards.keep(project, card)
+        """Take a card over; sealed and durable on return. The CVV is not kept: see `seal_cvv`.
+
+        Raises `StoreUnreachable` when whoever keeps the keys does not answer, or refuses.
+        """
+        try:
+            return await self._cards.keep(project, card)
+        except (KeysRefused, KeysUnreachable) as problem:
+            raise StoreUnreachable(str(problem)) from None
+
+    async def find_same(self, project: str, pan: PAN) -> list[str]:
+        """Tokens under which the project has this card, oldest first."""
+        return await self._cards.find_same(project, pan)
 
     async def seal_cvv(self, project: str, cvv: CVV) -> str:
         """Opaque text for a row of the gateway; its key is durable on return and is nowhere but in the slot file."""
@@ -80,28 +110,7 @@ class EmbeddedVault:
         """Finish what was asked for, and let go of files and connections."""
         await self._cards.close()
         await self._slots.close()
+        if self._own_keys is not None:
+            await self._own_keys.close()
         if self._own_pool is not None:
             await self._own_pool.close()
-
-
-async def keys_of(pool: asyncpg.Pool, home: Path, purpose: str) -> KeyFile:
-    """The home's keys, once it is certain that they are those of this database."""
-    path = home / KEYS_FOLDER / f"{purpose}.json"
-    known = await pool.fetchval("SELECT count(*) FROM vault.key WHERE purpose = $1", purpose)
-    if known and not path.exists():
-        raise KeysRefused(f"{path}: is missing, but this database knows its keys; restore it from a backup")
-    keys = open_key_file(path.parent, purpose)
-    for version, check_value in keys.check_values().items():
-        await pool.execute(
-            "INSERT INTO vault.key (purpose, version, check_value) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-            purpose,
-            version,
-            check_value,
-        )
-    for row in await pool.fetch("SELECT version, check_value FROM vault.key WHERE purpose = $1", purpose):
-        if keys.check_values().get(row["version"]) != row["check_value"]:
-            raise KeysRefused(
-                f"{path}: key version {row['version']} is not the one of this database; "
-                "copy the file from the home that made the database, or use another database"
-            )
-    return keys

@@ -30,7 +30,7 @@ async def seal_card(keys: KeyProvider, project: str, token: str, card: CardDetai
     data_key = new_key()
     box = Box(data_key)
     return SealedCard(
-        data_key=await keys.wrap(data_key, _place(project, token, "data key")),
+        data_key=await keys.wrap(data_key, data_key_place(project, token)),
         pan=box.seal(card.pan.reveal().encode(), _place(project, token, "pan")),
         expiry=box.seal(card.expiry.yymm.encode(), _place(project, token, "expiry")),
     )
@@ -39,12 +39,17 @@ async def seal_card(keys: KeyProvider, project: str, token: str, card: CardDetai
 async def open_card(keys: KeyProvider, project: str, token: str, sealed: SealedCard) -> tuple[PAN, Expiry]:
     """PAN and expiry. Raises `CannotOpen` unless the row is whole and the one written for this project and token."""
     try:
-        box = Box(await keys.unwrap(sealed.data_key, _place(project, token, "data key")))
+        box = Box(await keys.unwrap(sealed.data_key, data_key_place(project, token)))
         pan = PAN(box.open(sealed.pan, _place(project, token, "pan")).decode())
         yymm = box.open(sealed.expiry, _place(project, token, "expiry"))
     except CannotOpen as problem:
         raise CannotOpen(f"card {token} of project {project} does not open: {problem}") from None
     return pan, Expiry(2000 + int(yymm[:2]), int(yymm[2:]))
+
+
+def data_key_place(project: str, token: str) -> bytes:
+    """What a row's data key is bound to, besides the version of the key above it."""
+    return _place(project, token, "data key")
 
 
 def _place(project: str, token: str, name: str) -> bytes:

@@ -32,7 +32,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tollhouse.grouping import Grouped
-from tollhouse.vault.keys import KeysRefused, sync_folder
+from tollhouse.vault.key_file import sync_folder
+from tollhouse.vault.keys import KeysRefused
 
 SLOT_BYTES = 64
 SLOT_ID_BYTES = 16

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import TypeVar
 
-import asyncpg
-
+from tollhouse.audit import DONE, FAILED, GRANTED, Act
 from tollhouse.card import PAN, CardDetails, Expiry, KeptCard, brand_of
 from tollhouse.grouping import Grouped
-from tollhouse.vault.keys import Fingerprints, KeyProvider, Wrapped
+from tollhouse.vault.audit_log import AuditLog
+from tollhouse.vault.box import CannotOpen
+from tollhouse.vault.fingerprints import Fingerprints
+from tollhouse.vault.keys import KeysRefused, Wrapped
+from tollhouse.vault.keyset import KeySet
 from tollhouse.vault.sealed import SealedCard, open_card, seal_card
 
 GROUP_SIZE_MAX = 200
 TOKEN_RANDOM_BYTES = 24
+KEEP_ATTEMPTS_MAX = 3
 
 INSERT = """
 INSERT INTO vault.card
     (project, token, key_version, data_key, pan_sealed, expiry_sealed, fingerprint, bin, last4, brand)
-SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::bytea[], $5::bytea[], $6::bytea[],
+SELECT new.* FROM unnest($1::text[], $2::text[], $3::integer[], $4::bytea[], $5::bytea[], $6::bytea[],
     $7::text[], $8::text[], $9::text[], $10::text[])
+    AS new (project, token, key_version, data_key, pan, expiry, fingerprint, bin, last4, brand)
+WHERE EXISTS (SELECT FROM vault.key WHERE purpose = 'kek' AND version = new.key_version AND retired_at IS NULL)
+    AND EXISTS (SELECT FROM vault.key WHERE purpose = 'fingerprint' AND retired_at IS NULL
+        AND version = split_part(new.fingerprint, '.', 1)::integer)
+RETURNING token
 """
 
 SELECT = """
@@ -27,6 +39,11 @@ SELECT wanted.place, card.key_version, card.data_key, card.pan_sealed, card.expi
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS wanted (project, token, place)
 JOIN vault.card USING (project, token)
 """
+
+SAME = "SELECT token FROM vault.card WHERE project = $1 AND fingerprint = ANY($2::text[]) ORDER BY created_at, token"
+
+
+T = TypeVar("T")
 
 
 class CardMissing(Exception):
@@ -43,45 +60,93 @@ class _Row:
 class CardStore:
     """Keeps cards and opens them again. Holds no card in memory longer than a call lasts."""
 
-    def __init__(self, pool: asyncpg.Pool, keys: KeyProvider, fingerprints: Fingerprints) -> None:
-        self._pool = pool
-        self._keys = keys
-        self._fingerprints = fingerprints
-        self._inserts: Grouped[_Row, None] = Grouped(self._insert, group_size_max=GROUP_SIZE_MAX)
+    def __init__(self, keys: KeySet, audit: AuditLog | None = None) -> None:
+        self._pool = keys.pool
+        self._audit = audit
+        self._keyset = keys
+        self._keys = keys.ring
+        self._fingerprints = keys.fingerprints
+        self._inserts: Grouped[_Row, bool] = Grouped(self._insert, group_size_max=GROUP_SIZE_MAX)
         self._selects: Grouped[tuple[str, str], SealedCard | None] = Grouped(
             self._select, group_size_max=GROUP_SIZE_MAX
         )
 
     async def keep(self, project: str, card: CardDetails) -> KeptCard:
-        """Seal the card and write its row; durable on return. The same card again gets a token of its own."""
-        token = f"card_{secrets.token_urlsafe(TOKEN_RANDOM_BYTES)}"
-        kept = KeptCard(
-            token=token,
-            bin=card.pan.bin,
-            last4=card.pan.last4,
-            brand=brand_of(card.pan),
-            fingerprint=self._fingerprints.of(project, card.pan.reveal()),
-            expiry=card.expiry,
-        )
-        await self._inserts.ask(_Row(kept, project, await seal_card(self._keys, project, token, card)))
-        return kept
+        """Seal the card and write its row; durable on return. The same card again gets a token of its own.
 
-    async def open(self, project: str, token: str) -> tuple[PAN, Expiry]:
-        """PAN and expiry. Raises `CardMissing`, or `CannotOpen` when the row is not as it was written."""
+        Under a key that was retired meanwhile nothing is written: then the card is sealed again under the current one.
+        """
+        why = "this process does not know the current keys"
+        for _ in range(KEEP_ATTEMPTS_MAX):
+            try:
+                row = await self._sealed(project, card)
+            except (CannotOpen, KeysRefused) as problem:
+                row, why = None, str(problem)  # its keyholder may have destroyed that version
+            if row is not None and await self._inserts.ask(row):
+                if self._audit is not None:
+                    self._audit.note(_act("card.keep", DONE, project, row.kept.token))
+                return row.kept
+            await self._keyset.refresh()
+        raise KeysRefused(f"cards cannot be kept: {why}; start it again with the keys of this database")
+
+    async def find_same(self, project: str, pan: PAN) -> list[str]:
+        """Tokens under which the project has this card, oldest first, under whichever fingerprint key they are."""
+        prints = self._fingerprints.all_of(project, pan.reveal())
+        return [row["token"] for row in await self._pool.fetch(SAME, project, prints)]
+
+    async def open(self, project: str, token: str, *, why: str = "") -> tuple[PAN, Expiry]:
+        """PAN and expiry. Raises `CardMissing`, or `CannotOpen` when the row is not as it was written.
+
+        `why` stands in the audit log, and nothing is given out before it does.
+        """
+        opening = self._open(project, token)
+        try:
+            return await self._recorded(opening, _act("card.reveal", GRANTED, project, token, why))
+        except (CardMissing, CannotOpen) as problem:
+            if self._audit is not None:
+                await self._audit.write(_act("card.reveal", FAILED, project, token, f"{why} {problem}".strip()))
+            raise
+
+    async def _open(self, project: str, token: str) -> tuple[PAN, Expiry]:
         sealed = await self._selects.ask((project, token))
         if sealed is None:
             raise CardMissing(f"no card {token} in project {project}")
         return await open_card(self._keys, project, token, sealed)
+
+    async def _recorded(self, work: Awaitable[T], act: Act) -> T:
+        """What the work gives, once it is in the audit log: both go on at the same time, and both must end well."""
+        if self._audit is None:
+            return await work
+        recorded = self._audit.begin(act)
+        try:
+            done = await work
+        except BaseException:
+            recorded.add_done_callback(_leave)
+            raise
+        await recorded
+        return done
 
     async def close(self) -> None:
         """Wait until what was asked for is done."""
         await self._inserts.close()
         await self._selects.close()
 
-    async def _insert(self, rows: list[_Row]) -> list[None]:
+    async def _sealed(self, project: str, card: CardDetails) -> _Row:
+        token = f"card_{secrets.token_urlsafe(TOKEN_RANDOM_BYTES)}"
+        kept = KeptCard(
+            token=token,
+            bin=card.pan.bin,
+            last4=card.pan.last4,
+            brand=brand_of(card.pan),
+            fingerprint=fingerprint_of(self._fingerprints, project, card.pan),
+            expiry=card.expiry,
+        )
+        return _Row(kept, project, await seal_card(self._keys, project, token, card))
+
+    async def _insert(self, rows: list[_Row]) -> list[bool]:
         columns = zip(*[_columns(row) for row in rows], strict=True)
-        await self._pool.execute(INSERT, *[list(column) for column in columns])
-        return [None] * len(rows)
+        written = {row["token"] for row in await self._pool.fetch(INSERT, *[list(column) for column in columns])}
+        return [row.kept.token in written for row in rows]
 
     async def _select(self, wanted: list[tuple[str, str]]) -> list[SealedCard | None]:
         found: list[SealedCard | None] = [None] * len(wanted)
@@ -90,6 +155,21 @@ class CardStore:
             place, version, data_key, pan, expiry = record
             found[place - 1] = SealedCard(data_key=Wrapped(version, data_key), pan=pan, expiry=expiry)
         return found
+
+
+def fingerprint_of(fingerprints: Fingerprints, project: str, pan: PAN) -> str:
+    """The current fingerprint of a card."""
+    return fingerprints.of(project, pan.reveal())
+
+
+def _leave(recorded: asyncio.Future[None]) -> None:
+    """Whatever became of the entry: the work itself failed, and that is told."""
+    if not recorded.cancelled():
+        recorded.exception()
+
+
+def _act(what: str, outcome: str, project: str, token: str, details: str = "") -> Act:
+    return Act(what=what, outcome=outcome, subject=f"{project}/{token}", details=details)
 
 
 def _columns(row: _Row) -> tuple[object, ...]:

@@ -29,3 +29,7 @@ update project set settings = $2::jsonb, webhook_url = $3, is_disabled = $4 wher
 -- name: retire_project_key
 -- End a public key.
 update project_key set retired_at = $3 where project = $1 and id = $2 and retired_at is null returning id
+
+-- name: replace_project_secrets
+-- Put a project's secrets, sealed anew, in place of those that were read.
+update project set sealed_secrets = $3 where name = $1 and sealed_secrets = $2 returning name

@@ -1,0 +1,217 @@
+"""Writes the audit log: a chain of this process, one link for all entries of a commit, and checkpoints now and then.
+
+What is to be granted waits until its entry is durable. Entries that wait while others are written go with the next
+link, so a busy process pays for few commits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tollhouse.audit import BEGINNING, CHECKPOINT, DONE, REFUSED, Act, Entry, Head, checkpoint, clean, link_digest
+from tollhouse.grouping import Grouped
+
+GROUP_SIZE_MAX = 500
+CHAIN_RANDOM_BYTES = 6
+CHECKPOINT_SECONDS = 5.0
+NOTES_SECONDS = 0.1
+# When a link follows the one before at once, the process is busy: then a commit costs more than a moment's wait.
+BUSY_SECONDS, PAUSE_SECONDS = 0.0005, 0.008
+DENIALS_SECONDS = 1.0
+DENIALS_MAX = 500  # different ones that wait; a flood has no more entries than that in a second
+OTHERS = "others"
+UNWRITABLE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
+Tell = Callable[[str], None]
+
+INSERT = """
+WITH link AS (INSERT INTO vault.audit_link (chain, number, last, acts, digest) VALUES ($1, $2, $3, $4, $5))
+INSERT INTO vault.audit_entry (chain, number, link, at, what, outcome, subject, who, origin, details)
+SELECT $1, new.number, $2, $6, new.what, new.outcome, new.subject, new.who, new.origin, new.details
+FROM unnest($7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[])
+    AS new (number, what, outcome, subject, who, origin, details)
+"""
+OWN_HEAD = "SELECT number, last, digest FROM vault.audit_link WHERE chain = $1 ORDER BY number DESC LIMIT 1"
+LAST_CHECKPOINT = "SELECT max(at) FROM vault.audit_entry WHERE what = 'audit.checkpoint'"
+# Commits come a little out of order, so each look begins well before the one before it. Links with nothing but a
+# checkpoint are not looked at, or two idle nodes would vouch for each other for ever.
+OVERLAP = timedelta(seconds=60)
+HEADS_SINCE = """
+SELECT DISTINCT ON (chain) chain, number, digest, clock_timestamp() AS now FROM vault.audit_link
+WHERE at > $1 AND acts > 0 ORDER BY chain, number DESC
+"""
+EVER = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class AuditLog:
+    """One process's chain. `who` and `origin` stand in the entries that name nobody else."""
+
+    def __init__(self, pool: asyncpg.Pool, *, process: str, who: str, origin: str, tell: Tell) -> None:
+        self._pool = pool
+        self._tell = tell
+        self.chain = f"{process}-{secrets.token_hex(CHAIN_RANDOM_BYTES)}"
+        self._who, self._origin = who, origin
+        self._head: Head | None = Head(0, BEGINNING)  # None: unknown since a commit whose answer was lost
+        self._last = 0
+        self._written_at = 0.0
+        self._writes: Grouped[Act | None, None] = Grouped(self._write_all, group_size_max=GROUP_SIZE_MAX)
+        self._notes: deque[Act] = deque()
+        self._noting: asyncio.TimerHandle | None = None
+        self._denials: Counter[Act] = Counter()
+        self._vouched: dict[str, Head] = {}
+        self._looked_at: datetime | None = None
+        self._beside: list[asyncio.Task[None]] = []
+
+    async def write(self, act: Act) -> None:
+        """Durable on return. Raises the database's errors: then what was to be written down must not be done."""
+        await self._writes.ask(act)
+
+    def begin(self, act: Act) -> asyncio.Future[None]:
+        """The same for whoever has something else to do before it waits for the entry."""
+        return self._writes.put(act)
+
+    def note(self, act: Act) -> None:
+        """Write this down with the next entries, at most a moment later: for what gives nothing out."""
+        self._notes.append(act)
+        if self._noting is None:
+            self._noting = asyncio.get_running_loop().call_later(NOTES_SECONDS, self._write_notes)
+
+    def deny(self, act: Act) -> None:
+        """Write a refused access down within a second; the same one many times in it is one entry that counts."""
+        if len(self._denials) >= DENIALS_MAX and act not in self._denials:
+            act = Act(what=act.what, outcome=REFUSED, who=OTHERS, origin=OTHERS)
+        self._denials[act] += 1
+
+    async def write_denials(self) -> None:
+        """What was refused since the last time."""
+        denials, self._denials = self._denials, Counter()
+        counted = [
+            Act(
+                what=act.what,
+                outcome=act.outcome,
+                subject=clean(act.subject),
+                who=clean(act.who),
+                origin=clean(act.origin),
+                details=f"{act.details} {count} times".strip() if count > 1 else act.details,
+            )
+            for act, count in denials.items()
+        ]
+        try:
+            await asyncio.gather(*(self.write(act) for act in counted))
+        except UNWRITABLE:
+            self._denials.update(denials)  # for the next time; one that was written after all counts twice
+            raise
+
+    async def vouch(self, key: Ed25519PrivateKey) -> None:
+        """Write a checkpoint if anything but checkpoints was added to any chain since the last one."""
+        since = self._looked_at or await self._pool.fetchval(LAST_CHECKPOINT) or EVER
+        rows = await self._pool.fetch(HEADS_SINCE, since - OVERLAP)
+        heads = {row["chain"]: Head(row["number"], row["digest"]) for row in rows}
+        news = {chain: head for chain, head in heads.items() if self._vouched.get(chain) != head}
+        if news:
+            details = checkpoint(news, chain=self.chain, key=key)
+            await self.write(Act(what=CHECKPOINT, outcome=DONE, details=details))
+            self._vouched |= news
+            self._looked_at = rows[0]["now"]
+
+    def follow(self, key: Ed25519PrivateKey) -> None:
+        """From now on write denials every second, and checkpoints every five."""
+        self._beside = [
+            asyncio.create_task(self._repeat(DENIALS_SECONDS, self.write_denials)),
+            asyncio.create_task(self._repeat(CHECKPOINT_SECONDS, lambda: self.vouch(key))),
+        ]
+
+    async def close(self, key: Ed25519PrivateKey | None = None, *, last: Act | None = None) -> None:
+        """Write what waits and the last act, with a checkpoint where there is a key to sign it."""
+        for task in self._beside:
+            task.cancel()
+        await asyncio.gather(*self._beside, return_exceptions=True)
+        if self._noting is not None:
+            self._noting.cancel()
+            self._write_notes()
+        await self._carefully(self.write_denials)
+        if last is not None:
+            await self._carefully(lambda: self.write(last))
+        if key is not None:
+            await self._carefully(lambda: self.vouch(key))
+        await self._writes.close()
+
+    async def _repeat(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            await self._carefully(work)
+
+    async def _carefully(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except UNWRITABLE as lost:
+            self._tell(f"the audit log cannot be written: {type(lost).__name__}")
+
+    def _write_notes(self) -> None:
+        """When nothing came that they could have gone with."""
+        self._noting = None
+        if self._notes:
+            self._writes.put(None).add_done_callback(self._tell_of_notes)
+
+    def _tell_of_notes(self, written: asyncio.Future[None]) -> None:
+        """Notes that could not be written wait for the next entries."""
+        if not written.cancelled() and (problem := written.exception()) is not None:
+            self._tell(f"the audit log cannot be written: {type(problem).__name__}")
+
+    async def _write_all(self, acts: list[Act | None]) -> list[None]:
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._written_at < BUSY_SECONDS:
+            await asyncio.sleep(PAUSE_SECONDS)  # so that the next link has more entries
+        notes, self._notes = self._notes, deque()
+        try:
+            await self._write_link([*notes, *(act for act in acts if act is not None)])
+        except BaseException:
+            self._notes.extendleft(reversed(notes))
+            raise
+        self._written_at = loop.time()
+        return [None] * len(acts)
+
+    async def _write_link(self, acts: list[Act]) -> None:
+        if not acts:
+            return  # the notes went with others before
+        head = self._head or await self._look_up()
+        at, number = datetime.now(UTC), head.number + 1
+        entries = [
+            Entry(number=self._last + place, at=at, act=self._signed(act)) for place, act in enumerate(acts, start=1)
+        ]
+        digest = link_digest(self.chain, number, head.digest, entries)
+        columns = zip(*[_columns(entry) for entry in entries], strict=True)
+        count = sum(act.what != CHECKPOINT for act in acts)
+        last = entries[-1].number
+        self._head = None  # until the answer comes
+        await self._pool.execute(INSERT, self.chain, number, last, count, digest, at, *map(list, columns))
+        self._head, self._last = Head(number, digest), last
+
+    def _signed(self, act: Act) -> Act:
+        return replace(act, who=act.who or self._who, origin=act.origin or self._origin)
+
+    async def _look_up(self) -> Head:
+        row = await self._pool.fetchrow(OWN_HEAD, self.chain)
+        if row is None:
+            self._last = 0
+            return Head(0, BEGINNING)
+        self._last = row["last"]
+        return Head(row["number"], row["digest"])
+
+
+def signing_key(seed: bytes) -> Ed25519PrivateKey:
+    """The key that signs checkpoints."""
+    return Ed25519PrivateKey.from_private_bytes(seed)
+
+
+def _columns(entry: Entry) -> tuple[object, ...]:
+    act = entry.act
+    return (entry.number, act.what, act.outcome, act.subject, act.who, act.origin, act.details)
