@@ -118,7 +118,7 @@ def test_result_while_the_gateway_is_down(own: System, shop: Merchant) -> None:
         payer.go_back(back)
     os.kill(own.process.pid, signal.SIGCONT)
     own.wait_until_back("gateway", gateway)
-    assert "sandbox.result_not_taken" in own.log()
+    until(lambda: "sandbox.result_not_taken" in own.log(), "the sandbox's line reaches the log")
     payer.go_back(back)
     state = payer.state()
     assert (state["showing"], state["can_retry"]) == ("challenge", True)
@@ -142,7 +142,7 @@ def test_sandbox_dies_in_mid_challenge(own: System, shop: Merchant) -> None:
         return False
 
     until(forgotten, "the issuer answers again")
-    assert "sandbox.challenge_forgotten" in own.log()
+    until(lambda: "sandbox.challenge_forgotten" in own.log(), "the sandbox's line reaches the log")
     payer.begin_anew()
     payer.go(RIGHT_CODE)
     assert ends(shop, session_id) == [PAID]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -52,6 +53,10 @@ SESSION_LOST = (
     pkcs11.exceptions.ObjectHandleInvalid,
     pkcs11.exceptions.UserNotLoggedIn,
 )
+
+# A PKCS#11 library belongs to the whole process, and ours is initialised without locks of its own: two threads in it at
+# once may find a key that is not there whole.
+_LIBRARY = threading.Lock()
 
 T = TypeVar("T")
 
@@ -131,7 +136,7 @@ class Pkcs11Keys:
         """Finish what was asked for and log out."""
         await self._seals.close()
         await self._opens.close()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._end)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._alone, self._end)
         self._thread.shutdown(wait=False)
 
     @property
@@ -145,7 +150,11 @@ class Pkcs11Keys:
         return await self._run(lambda: [self._open(item) for item in items])
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._translated, work)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._alone, work)
+
+    def _alone(self, work: Callable[[], T]) -> T:
+        with _LIBRARY:
+            return self._translated(work)
 
     def _translated(self, work: Callable[[], T]) -> T:
         try:
