@@ -72,7 +72,7 @@ test-full: $(VENV)/.installed-dev $(WIDGET) chromium softhsm ## Run every test, 
 
 .PHONY: check
 check: $(VENV)/.installed-dev $(NODE_MODULES) ## Check style, types, floors and the rules of the house
-	@$(VENV)/bin/ruff check src tests
+	@$(VENV)/bin/ruff check src tests bill
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
 	@$(call npm,--silent run check)
@@ -83,9 +83,10 @@ sim: $(VENV)/.installed-dev ## Simulate worlds full of failures: N=1000 of them,
 	@exec $(PY) -m tests.simulation.run $(if $(SEED),--seed $(SEED),--n $(N)) $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.installed-dev $(WIDGET) chromium softhsm ## Measure complete payments on this machine; writes bench/results/latest.json and the README's figures; then what keys cost, by keeper
+bench: $(VENV)/.installed-dev $(WIDGET) chromium softhsm ## Measure complete payments on this machine; writes bench/results/latest.json and the README's figures; then what keys cost, by keeper, and the vault as a process
 	@$(PY) -m bench $(ARGS)
 	@$(PY) -m bench.vault
+	@$(PY) -m bench.vault_process
 	@$(PY) -m tests.docs.figures
 
 .PHONY: docs
@@ -95,10 +96,15 @@ docs: $(VENV)/.installed-dev $(WIDGET) ## Run every example of the README and th
 .PHONY: widget
 widget: $(WIDGET) ## Build the payment widget when its sources changed; fails when it is over its budget
 
+.PHONY: sbom
+sbom: $(VENV)/.installed-dev $(WIDGET) ## Write the software bill of materials (CycloneDX) of this tree: dist/tollhouse.cdx.json
+	@$(PY) -m bill dist/tollhouse.cdx.json
+
 .PHONY: dist
-dist: $(VENV)/.installed $(WIDGET) ## Make a wheel with the widget inside, in dist/; it needs no Node to run
+dist: $(VENV)/.installed-dev $(WIDGET) ## Make a wheel with the widget and its bill of materials inside, in dist/; it needs no Node to run
 	@rm -rf dist
-	@$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	@$(PY) -m bill dist/tollhouse.cdx.json
+	@SBOM_FILE=dist/tollhouse.cdx.json $(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 	@ls dist/*
 
 .PHONY: lock

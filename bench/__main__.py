@@ -31,6 +31,7 @@ from bench.widget import loaded_kb, open_forms, sizes
 from tollhouse.store.embedded import running_dsn
 
 FORMS = 15  # visits, each cold and warm
+VAULTS = {"inside": "", "process": "unix:"}
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 TOLLHOUSE = [sys.executable, "-m", "tollhouse.cli"]
 
@@ -48,9 +49,9 @@ def say(line: str) -> None:
 
 
 class Everything:
-    """`tollhouse up` with a home and ports of its own."""
+    """`tollhouse up` with a home and ports of its own. Settings are named as in the configuration."""
 
-    def __init__(self, folder: Path, directory_url: str) -> None:
+    def __init__(self, folder: Path, directory_url: str = "", **settings: str) -> None:
         self.port = free_port()
         self.home = folder / "home"
         self.log = folder / "up.log"
@@ -63,6 +64,7 @@ class Everything:
             "TOLLHOUSE_ACQUIRER_PORT": str(free_port()),
             "TOLLHOUSE_DIRECTORY_URL": directory_url,
             "TOLLHOUSE_LOG_LEVEL": "warning",
+            **{f"TOLLHOUSE_{name.upper()}": value for name, value in settings.items()},
         }
 
     async def __aenter__(self) -> Everything:
@@ -95,14 +97,16 @@ class Everything:
         return printed.decode()
 
     def parts(self) -> dict[str, list[int]]:
-        """The processes by part: gateway (serving and working), postgres, sandbox."""
-        parts: dict[str, list[int]] = {"gateway": [], "postgres": [], "sandbox": [], "supervisor": []}
+        """The processes by part: gateway (serving and working), vault if it has one of its own, postgres, sandbox."""
+        parts: dict[str, list[int]] = {"gateway": [], "vault": [], "postgres": [], "sandbox": [], "supervisor": []}
         for pid in family(self.process.pid):
             command = command_of(pid)
             if "postgres" in command.split(" ")[0]:
                 parts["postgres"].append(pid)
             elif " sandbox" in command:
                 parts["sandbox"].append(pid)
+            elif " vault serve" in command:
+                parts["vault"].append(pid)
             elif " serve" in command or " work" in command:
                 parts["gateway"].append(pid)
             else:
@@ -146,20 +150,25 @@ async def pay_gently(merchant: Merchant, rate: int, seconds: int) -> list[float]
     return latencies
 
 
-async def measure(count: int, at_once: int, rate: int) -> dict[str, object]:
+async def open_shop(merchant: Merchant, everything: Everything, folder: Path) -> None:
+    """Make the merchant's project, without a limit to how fast it may pay."""
+    key_file = folder / "merchant.pub.pem"
+    key_file.write_text(merchant.public_pem())
+    await everything.run(
+        "project", "create", "bench", "--public-key", str(key_file),
+        "--webhook-url", await merchant.listen(), "--set", "rate_limit=0", "--json",
+    )  # fmt: skip
+
+
+async def measure(count: int, at_once: int, rate: int, vault_url: str) -> dict[str, object]:
     """The whole run. Raises SystemExit when a payment fails: a fast wrong answer is none."""
     with tempfile.TemporaryDirectory(prefix="tollhouse-bench-") as name:
         folder = Path(name)
         say("starting everything …")
         server = Server()
-        async with Everything(folder, await server.listen()) as everything:
+        async with Everything(folder, await server.listen(), vault_url=vault_url) as everything:
             merchant = Merchant("127.0.0.1", everything.port, "bench")
-            key_file = folder / "merchant.pub.pem"
-            key_file.write_text(merchant.public_pem())
-            await everything.run(
-                "project", "create", "bench", "--public-key", str(key_file),
-                "--webhook-url", await merchant.listen(), "--set", "rate_limit=0", "--json",
-            )  # fmt: skip
+            await open_shop(merchant, everything, folder)
             await pay_all(merchant, 300, at_once)
             say(f"{count} payments, {at_once} at once …")
             parts = everything.parts()
@@ -227,9 +236,13 @@ def main() -> None:
     parser.add_argument("--payments", type=int, default=5000, help="how many to measure (default 5000)")
     parser.add_argument("--at-once", type=int, default=48, help="how many under way at a time (default 48)")
     parser.add_argument("--rate", type=int, default=50, help="payments a second while latency is measured (default 50)")
+    parser.add_argument("--vault", choices=VAULTS, default="inside", help="where the vault runs (default inside)")
     chosen = parser.parse_args()
-    results = uvloop.run(measure(chosen.payments, chosen.at_once, chosen.rate))
+    results = uvloop.run(measure(chosen.payments, chosen.at_once, chosen.rate, VAULTS[chosen.vault]))
     text = json.dumps(results, indent=2)
+    if chosen.vault != "inside":
+        print(text)  # the results that are kept are those of the usual form; `bench.vault_process` compares the two
+        return
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(text + "\n")
     print(text)

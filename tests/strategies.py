@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tollhouse.acquirers.iso8583.fields import SPEC
 from tollhouse.authentication import FINAL, Authentication, Enrolment, Result, TransStatus, Wish
 from tollhouse.authentication import State as AuthenticationState
-from tollhouse.card import PAN, Expiry, luhn_digit
+from tollhouse.card import PAN, CardId, CardIdScope, Expiry, luhn_digit
 from tollhouse.exemption import Exemption
 from tollhouse.money import AMOUNT_MINOR_MAX, CURRENCIES, Money
 from tollhouse.operation import Kind, Operation, References, State
@@ -114,6 +114,7 @@ paying_cards = st.builds(
     expiry=expiries,
     fingerprint=st.just("") | names,
     enrolment=st.none() | enrolments,
+    card_id=st.none() | st.builds(CardId, scope=st.sampled_from(CardIdScope), text=names),
 )
 details = st.builds(
     Details, customer=objects, participants=objects, options=objects, metadata=documents, unechoed=objects

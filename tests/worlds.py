@@ -7,6 +7,7 @@ world.clock.move(16)                    # time moves only when told
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,9 +19,9 @@ from typing import Any
 from tests.bank import Bank
 from tests.issuer import FakeDirectory
 from tollhouse.acquirers import ACQUIRERS
-from tollhouse.acquirers.message import NoAnswer, NotSent, Request, Response
+from tollhouse.acquirers.message import CVVGone, NoAnswer, NotSent, Request, Response
 from tollhouse.api.wire.answers import JsonWire
-from tollhouse.card import CVV, CardDetails, KeptCard, brand_of
+from tollhouse.card import CVV, CardDetails, CardId, CardIdScope, KeptCard, brand_of
 from tollhouse.event import Event
 from tollhouse.merchant import CaptureMode, Project, Settings
 from tollhouse.operation import Limits, References
@@ -108,6 +109,18 @@ class CountedNaming:
         )
 
 
+def fake_card_ids(project: str, card: CardDetails) -> tuple[CardId, ...]:
+    """The same for the same card, within the project and everywhere, in the form of real ones."""
+    if card.expiry is None:
+        return ()
+    owners = {CardIdScope.PROJECT: project, CardIdScope.SHARED: ""}
+    known = f"{card.pan.last4} {card.expiry.yymm}"
+    return tuple(
+        CardId(scope=scope, text=hashlib.sha256(f"{owner} {known}".encode()).hexdigest())
+        for scope, owner in owners.items()
+    )
+
+
 class FakeVault:
     """Tokens for cards, and every security code it still could open."""
 
@@ -129,6 +142,7 @@ class FakeVault:
             brand=brand_of(card.pan),
             fingerprint=f"f{self._count}",
             expiry=card.expiry,
+            ids=fake_card_ids(project, card),
         )
 
     async def seal_cvv(self, project: str, cvv: CVV) -> str:
@@ -190,6 +204,8 @@ class ScriptedLink:
         if not turn.is_written or self._clock.monotonic() > send_before:
             raise NotSent("the script says so")
         sealed = request.card.sealed_cvv if request.card else None
+        if request.card is not None and request.card.demands_cvv and sealed not in self._vault.cvvs:
+            raise CVVGone("the code is gone")
         self.had_cvv.append("48" in request.slots and sealed in self._vault.cvvs)
         self.sent.append(request)
         if sealed is not None:

@@ -3,17 +3,20 @@
 Each process writes a chain of its own. A *link* covers the entries of one commit: its digest is made of the digest
 before it and of those entries. A *checkpoint* is an entry with the newest digests of all chains, signed. So whoever
 changes, removes or reorders an entry must change every later link, and then a checkpoint no longer fits, perhaps one
-that another process wrote.
+that another process wrote. An *anchor* is the same as a line of text that is kept outside the database, so that a cut
+end is found too. A *retirement* vouches for the old part of a chain that was taken out and removed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import quote, unquote
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -24,6 +27,9 @@ CHECKPOINT = "audit.checkpoint"
 GRANTED, DONE, REFUSED, FAILED = "granted", "done", "refused", "failed"
 BEGINNING = bytes(32)  # what stands before a chain's first link
 TEXT_MAX = 200
+# Sixteen letters for the digits of a digest: a line of a log with a digest must not look as if it had a card in it.
+_LETTERS, _DIGITS = "abcdefghijklmnop", "0123456789abcdef"
+_ANCHOR = re.compile(r"tollhouse-anchor-1 (\S+) (\S+) ([a-p]{128})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +56,7 @@ class Entry:
         """All of it as bytes that no other entry has."""
         act = self.act
         words = (act.what, act.outcome, act.subject, act.who, act.origin, act.details)
-        return _joined(str(self.number), self.at.astimezone(UTC).isoformat(timespec="microseconds"), *words)
+        return _joined(str(self.number), _instant(self.at), *words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +77,41 @@ class Head:
 
 
 Heads = Mapping[str, Head]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """What chains there were at a moment, and how far each was."""
+
+    at: datetime
+    heads: Heads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retirement:
+    """The links of a chain up to `head` were taken out into a file and removed; `last` is their last entry."""
+
+    chain: str
+    head: Head
+    last: int
+    before: datetime
+    file_sha256: bytes
+
+    def signed_by(self, key: Ed25519PrivateKey) -> bytes:
+        """The signature that lets a proof begin behind this."""
+        return key.sign(self._content())
+
+    def is_signed(self, signature: bytes, key: Ed25519PublicKey) -> bool:
+        """Whether this key has signed it."""
+        try:
+            key.verify(signature, self._content())
+        except InvalidSignature:
+            return False
+        return True
+
+    def _content(self) -> bytes:
+        numbers = (str(self.head.number), str(self.last), _instant(self.before))
+        return _joined("tollhouse audit retirement 1", self.chain, *numbers, self.head.digest, self.file_sha256)
 
 
 def clean(text: str) -> str:
@@ -102,13 +143,39 @@ def read_checkpoint(details: str, *, chain: str, key: Ed25519PublicKey) -> dict[
         raise ValueError("its signature is not of this database's audit key") from None
 
 
-class Proof:
-    """Walks one chain, link by link, and says what does not fit. Feed it in order of numbers."""
+def anchor_line(anchor: Anchor, *, key: Ed25519PrivateKey) -> str:
+    """An anchor as one signed line, without blanks but between its four words and without a quotation mark."""
+    at, shown = _instant(anchor.at), _anchored(anchor.heads)
+    return f"tollhouse-anchor-1 {at} {shown} {_lettered(key.sign(_joined('tollhouse audit anchor 1', at, shown)))}"
 
-    def __init__(self, chain: str) -> None:
+
+def read_anchor(line: str, *, key: Ed25519PublicKey) -> Anchor | None:
+    """The anchor in a line, such as one of a log; None when it has none. Raises `ValueError` when it is forged."""
+    match = _ANCHOR.search(line)
+    if match is None:
+        return None
+    at, shown, signature = match.groups()
+    try:
+        key.verify(_unlettered(signature), _joined("tollhouse audit anchor 1", at, shown))
+    except InvalidSignature:
+        raise ValueError("its signature is not of this database's audit key") from None
+    heads = {}
+    for word in shown.split(",") if shown != "-" else []:
+        chain, number, digest = word.split("=")
+        heads[unquote(chain)] = Head(int(number), _unlettered(digest))
+    return Anchor(at=datetime.fromisoformat(at), heads=heads)
+
+
+class Proof:
+    """Walks one chain, link by link, and says what does not fit. Feed it in order of numbers.
+
+    It begins behind what was retired of the chain, where anything was.
+    """
+
+    def __init__(self, chain: str, retired: Retirement | None = None) -> None:
         self.chain = chain
-        self.head = Head(0, BEGINNING)
-        self.entries = 0
+        self.head = retired.head if retired else Head(0, BEGINNING)
+        self.entries = retired.last if retired else 0
         self.findings: list[str] = []
 
     def feed(self, link: Link, entries: Sequence[Entry]) -> None:
@@ -130,11 +197,17 @@ class Proof:
         return self.findings
 
 
-def anchor_findings(witness: str, vouched: Heads, found: Heads) -> list[str]:
-    """What of the vouched heads is not so: `found` has the links of these numbers as they are now."""
+def anchor_findings(witness: str, vouched: Heads, found: Heads, retired: Heads | None = None) -> list[str]:
+    """What of the vouched heads is not so: `found` has the links of these numbers as they are now.
+
+    A link in the `retired` part of a chain lies in a file; of the last one the digest is still known.
+    """
     findings = []
     for chain, head in vouched.items():
-        there = found.get(chain)
+        end = (retired or {}).get(chain)
+        if end is not None and head.number < end.number:
+            continue
+        there = end if end is not None and head.number == end.number else found.get(chain)
         if there is None:
             findings.append(f"chain {chain}, link {head.number}: is gone, but {witness} vouches for it")
         elif there != head:
@@ -144,6 +217,23 @@ def anchor_findings(witness: str, vouched: Heads, found: Heads) -> list[str]:
 
 def _shown(heads: Heads) -> dict[str, list[object]]:
     return {chain: [head.number, head.digest.hex()] for chain, head in sorted(heads.items())}
+
+
+def _anchored(heads: Heads) -> str:
+    words = [f"{quote(chain, safe='')}={head.number}={_lettered(head.digest)}" for chain, head in sorted(heads.items())]
+    return ",".join(words) or "-"
+
+
+def _lettered(raw: bytes) -> str:
+    return raw.hex().translate(str.maketrans(_DIGITS, _LETTERS))
+
+
+def _unlettered(text: str) -> bytes:
+    return bytes.fromhex(text.translate(str.maketrans(_LETTERS, _DIGITS)))
+
+
+def _instant(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _signed(chain: str, shown: Mapping[str, object]) -> bytes:

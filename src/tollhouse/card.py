@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 
 PAN_DIGITS_MIN, PAN_DIGITS_MAX = 12, 19
 CVV_DIGITS_MIN, CVV_DIGITS_MAX = 3, 4
@@ -134,34 +135,59 @@ def _month_at(now: datetime) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardDetails:
-    """What a payer types: kept in memory only as long as the vault needs to take it over."""
+    """What a payer types: kept in memory only as long as the vault needs to take it over.
+
+    Without an expiry it is a number alone, which becomes a token and pays nothing.
+    """
 
     pan: PAN
-    expiry: Expiry
+    expiry: Expiry | None
     cvv: CVV | None = None
     holder: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizedCard:
-    """A card that was turned into a token before."""
+    """A card that was turned into a token before. `path` is where the request names it."""
 
     token: str
+    path: str = "payment_details.card.tokenized_card.token"
 
 
 GivenCard = CardDetails | TokenizedCard
 
 
+class CardIdScope(StrEnum):
+    """Where the same card has the same id (wire-api 16, `card_id`)."""
+
+    OFF = "off"
+    PROJECT = "project"
+    SHARED = "shared"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardId:
+    """Tells a merchant that it is the same card, and nothing else: a keyed hash of number and expiry. Pays nothing."""
+
+    scope: CardIdScope
+    text: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptCard:
-    """What the rest of the house knows of a card in the vault."""
+    """What the rest of the house knows of a card in the vault. A number without an expiry has no ids."""
 
     token: str
     bin: str
     last4: str
     brand: str | None
     fingerprint: str
-    expiry: Expiry
+    expiry: Expiry | None
+    ids: tuple[CardId, ...] = ()
+
+    def id_of(self, scope: CardIdScope) -> CardId | None:
+        """The card's id in this scope; None where it is off."""
+        return next((id for id in self.ids if id.scope is scope), None)
 
 
 def is_luhn(digits: str) -> bool:

@@ -120,6 +120,7 @@ def start_payment(
     """
     offer = require_whole(session, given, now=now)
     assert offer.card is not None and offer.money is not None, "the offer is whole"
+    assert offer.card.expiry is not None, "a number alone pays nothing: whoever took it has refused it"
     if offer.card.expiry.is_past(now):
         raise CardHasExpired
     settings = project.settings
@@ -131,7 +132,7 @@ def start_payment(
             id=ids.new("pm"),
             phase=Phase.ROUTING,
             money=offer.money,
-            card=offer.card,
+            card=offer.card.shown_within(settings.card_id),
             details=offer.details,
             acquirer=route(project),
             created_at=now,
@@ -297,6 +298,8 @@ def refund(
     payment = next((p for p in succeeded if payment_id in (None, p.id)), None)
     if payment is None:
         raise RequestInvalid("payment_id", "no succeeded payment of this session has this id")
+    if not payment.card.token:
+        raise StateForbids("the card was erased at the end of its retention; give the money back another way")
     left = payment.captured_minor - payment.refunded_minor
     amount_minor = _amount_minor(money, payment, default=left)
     if 0 < amount_minor < payment.captured_minor and not project.settings.partial_refunds:

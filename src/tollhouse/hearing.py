@@ -114,11 +114,27 @@ def hear_not_sent(
         payment = draft.tell(operation.payment_id, Told.NOT_SENT)
         draft.payment(replace(payment, sealed_cvv=None if gives_up else sealed_cvv))
     if gives_up:
-        given_up = replace(hear(planned, Heard.GIVEN_UP, None, now), reason=Reason.ACQUIRER_INTERNAL)
-        draft.operation(given_up, Heard.GIVEN_UP)
         draft.erase_cvv(sealed_cvv)
-        _fail(draft, given_up, Told.GIVEN_UP)
+        _give_up(draft, planned, Reason.ACQUIRER_INTERNAL)
     return draft.change()
+
+
+def hear_cvv_gone(session: PaymentSession, operation_id: str, *, now: datetime, ids: Ids) -> Change | None:
+    """Nothing was written, and waiting brings no security code back: the route does not take this payment."""
+    operation = session.operation(operation_id)
+    if operation.state is not State.SUBMITTED:
+        return None
+    draft = Draft(session, now=now, ids=ids)
+    planned = draft.operation(hear(operation, Heard.NOT_SENT, None, now), Heard.NOT_SENT)
+    draft.tell(operation.payment_id, Told.NOT_SENT)
+    _give_up(draft, planned, Reason.ROUTING)
+    return draft.change()
+
+
+def _give_up(draft: Draft, planned: Operation, reason: Reason) -> None:
+    given_up = replace(hear(planned, Heard.GIVEN_UP, None, draft.now), reason=reason)
+    draft.operation(given_up, Heard.GIVEN_UP)
+    _fail(draft, given_up, Told.GIVEN_UP)
 
 
 def hear_outcome(

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tollhouse.card import CardIdScope
 from tollhouse.exemption import Exemption
 from tollhouse.payment import HoldExpiry
 from tollhouse.verdict import Policy
@@ -58,6 +59,7 @@ class Settings:
     threeds_exemptions: tuple[Exemption, ...] = ()
     partial_refunds: bool = True
     return_params: bool = True
+    card_id: CardIdScope = CardIdScope.OFF
     webhook_version: int | None = None
     webhook_retry_window: int = 30 * 60
     webhook_order: WebhookOrder = WebhookOrder.SESSION
@@ -105,7 +107,6 @@ class SettingInvalid(ValueError):
 _LATER = {
     "sync_payments": "off",
     "redirect_passthrough": "off",
-    "card_id": "off",
     "signature": "body",
 }
 _DURATIONS = {"hold_period": (3600, 30 * 86400), "webhook_retry_window": (60, 30 * 86400)}
@@ -123,6 +124,7 @@ def parse_setting(name: str, text: str) -> dict[str, object]:
         "hold_expiry": HoldExpiry,
         "webhook_order": WebhookOrder,
         "threeds": Policy,
+        "card_id": CardIdScope,
     }
     if name in _LATER:
         if text != _LATER[name]:

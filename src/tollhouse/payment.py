@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from tollhouse.authentication import Enrolment
-from tollhouse.card import Expiry
+from tollhouse.card import CardId, CardIdScope, Expiry
 from tollhouse.exemption import Exemption
 from tollhouse.money import Money
 from tollhouse.outcome import Reason
@@ -119,15 +119,21 @@ class HoldExpiry(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayingCard:
-    """The card a payment uses: a token into the vault and what may be shown."""
+    """The card a payment uses: a token into the vault and what may be shown. Of a number alone `expiry` is None."""
 
     token: str
     bin: str
     last4: str
     brand: str | None
-    expiry: Expiry
+    expiry: Expiry | None
     fingerprint: str = ""  # keyed: the same for the same number, and of no other use
     enrolment: Enrolment | None = None  # None: it takes no part in 3-D Secure
+    card_id: CardId | None = None
+
+    def shown_within(self, scope: CardIdScope) -> PayingCard:
+        """With its id only if that was made for this scope: the setting may have changed since it was kept."""
+        is_meant = self.card_id is not None and self.card_id.scope is scope
+        return self if is_meant else replace(self, card_id=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

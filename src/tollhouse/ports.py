@@ -101,6 +101,9 @@ class Tokens(Protocol):
     async def exchange(self, id: str, card: CardToken) -> bool:
         """Use a public token up for a card's; False when it was used up already, and nothing is kept."""
 
+    async def keep_cards(self, cards: Sequence[CardToken]) -> None:
+        """Tokens that a merchant's own server asked for: all or none."""
+
     async def find_card(self, project: str, token: str) -> CardToken | None: ...
     async def take_card(self, project: str, token: str, now: datetime) -> CardToken | None:
         """The card's token as it was, marked as used; its security code goes to whoever takes it first."""
@@ -195,4 +198,5 @@ class World:
     herald: Herald
     log: Log
     limits: Limits
+    demand_cvv: frozenset[str] = frozenset()  # acquirers that take no first payment by card without its code
     public_url: str  # how payers and directory servers reach us

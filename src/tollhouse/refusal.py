@@ -1,7 +1,7 @@
 """Every "no" of the gateway: one class a reason, its stable code, and its default message in the docstring.
 
     Refusal
-    ├── access      ProjectUnknown SignatureWrong PublicTokenInvalid NotPermitted TooManyRequests
+    ├── access      ProjectUnknown SignatureWrong PublicTokenInvalid NotPermitted TooManyRequests GuessedTooOften
     ├── form        MethodUnknown MethodNotAllowed RequestTooLarge MediaTypeUnsupported RequestInvalid
     │               PANWrong CardHasExpired
     ├── repetition  KeyUsed KeyUsedDifferently KeyInFlight
@@ -52,6 +52,16 @@ class TooManyRequests(Refusal):
     """The project sends more requests a second than its rate limit allows."""
 
     code = "too_many_requests"
+
+
+class GuessedTooOften(TooManyRequests):
+    """Too many wrong signatures or tokens came from this address; wait as long as Retry-After says."""
+
+    code = "too_many_requests"
+
+    def __init__(self, wait_seconds: float) -> None:
+        self.wait_seconds = wait_seconds
+        super().__init__()
 
 
 class MethodUnknown(Refusal):

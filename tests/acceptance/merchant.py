@@ -148,7 +148,7 @@ class Merchant:
             **(headers or {}),
         }
         # Methods of sessions go by their last word, others by their whole name.
-        path = method if method in ("token", "token/info") else f"session/{method}"
+        path = method if method.startswith("token") else f"session/{method}"
         return self.send(f"/api/v{version}/{path}", raw, every)
 
     def body(self, number: str = CARD, minor: int = 2590, currency: str = "eur", **members: Any) -> dict[str, Any]:

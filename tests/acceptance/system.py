@@ -23,7 +23,8 @@ PROGRAM = str(Path(sys.executable).with_name("tollhouse"))
 START_SECONDS_MAX = STOP_SECONDS_MAX = 90.0
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.05
-PARTS = {"gateway": "tollhouse.cli serve", "work": "tollhouse.cli work", "sandbox": "tollhouse.cli sandbox"}
+PARTS = {name: f"tollhouse.cli {called}" for name, called in (("gateway", "serve"), ("vault", "vault serve"))}
+PARTS |= {name: f"tollhouse.cli {name}" for name in ("work", "sandbox")}
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance.conftest import NewMerchant, NewSystem
 from tests.acceptance.merchant import new_key, public_pem
 from tests.acceptance.system import PROGRAM, System, until
-from tests.acceptance.test_crashes import assert_ended, merchants_at_work, wait_for_more
+from tests.acceptance.test_crashes import UNDONE, assert_ended, merchants_at_work, wait_for_more
 from tests.servers import run_apart
 from tests.vault.keepers import openbao, softhsm
 from tests.vault.samples import CARD
@@ -69,13 +69,51 @@ def test_keys_change_under_load_and_rewrap_is_killed(own: System, new_merchant: 
     assert "keys are" not in own.log()
 
 
+@pytest.mark.full
+def test_everything_dies_while_keys_change(own: System, new_merchant: NewMerchant) -> None:
+    """Rotate, rewrap, gateway, workers and retire are killed in turn under load: each goes on, no payment is lost."""
+    shop = new_merchant(own)
+    keep_cards(own, CARDS)
+    waiting = shop.prepare()
+    versions = "select count(*) from vault.key where purpose = 'kek'"
+    standing = "select retired_at is not null, destroyed_at is not null from vault.key"
+    standing += " where (purpose, version) = ('kek', 1)"
+    with merchants_at_work(shop, 2) as acknowledged:
+        wait_for_more(acknowledged, 3)
+        rotating = own.beside("vault", "key", "rotate")
+        until(lambda: own.rows(versions) == [(2,)], "the new version stands in the registry")
+        rotating.kill()
+        own.wait_until_back("gateway", own.kill_part("gateway"))
+        wait_for_more(acknowledged, 3)
+        rewrapping = own.beside("vault", "key", "rewrap", "--rate", "1000")
+        until(lambda: left_under(own, 1) < CARDS - 200, "some cards are moved")
+        gateway, worker = own.kill_part("gateway"), own.kill_part("work")
+        rewrapping.kill()
+        assert left_under(own, 1) > 0
+        own.wait_until_back("gateway", gateway)
+        own.wait_until_back("work", worker)
+        own.run("vault", "key", "rotate")  # and once more over what is half done
+        assert own.json("vault", "key", "rewrap", "--rate", "0")["broken"] == []
+        retiring = own.beside("vault", "key", "retire", "1")
+        until(lambda: own.rows(standing)[0][0], "nothing is written under it any more")
+        retiring.kill()
+        until(lambda: retired(own) and own.rows(standing) == [(True, True)], "it is gone for good")
+        wait_for_more(acknowledged, 5)
+    shop.confirm(waiting)
+    ends = assert_ended(shop, waiting, *acknowledged)
+    assert set(ends) <= {"accepted", UNDONE}
+    assert ends[0] == "accepted"
+    assert left_under(own, 1) == 0
+    assert own.json("vault", "key", "rewrap", "--rate", "0")["broken"] == []
+
+
 def retired(system: System) -> str:
     """What retiring version 1 says; whatever a gateway wrote under it after the rewrap is moved before."""
     system.json("vault", "key", "rewrap", "--rate", "0")
     ended = subprocess.run(
         [PROGRAM, "vault", "key", "retire", "1"], env=system.environment, capture_output=True, text=True, timeout=60
     )
-    return ended.stdout
+    return ended.stdout + ended.stderr
 
 
 @pytest.fixture(params=["pkcs11", "transit"])

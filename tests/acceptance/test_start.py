@@ -50,7 +50,8 @@ def test_unreachable_database_is_one_line(new_system: NewSystem) -> None:
     [
         ({"prot": "8400"}, ("TOLLHOUSE_PROT", "TOLLHOUSE_PORT")),
         ({"port": "eighty"}, ("TOLLHOUSE_PORT", "1 to 65535")),
-        ({"mode": "production"}, ("TOLLHOUSE_MODE", "development")),
+        ({"mode": "testing"}, ("TOLLHOUSE_MODE", "development or production")),
+        ({"mode": "production"}, ("TOLLHOUSE_MODE=production", "tollhouse serve")),
         ({"answer_limit_seconds": "9"}, ("TOLLHOUSE_IN_FLIGHT_LIMIT_SECONDS", "TOLLHOUSE_ANSWER_LIMIT_SECONDS")),
         ({"database_url": "mysql://db"}, ("TOLLHOUSE_DATABASE_URL", "postgresql://")),
     ],

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from tests.worlds import PROJECT, TWO_STAGE, MemoryWorld, memory_world
 from tollhouse.api.access import AccessProject
-from tollhouse.api.app import build_app
+from tollhouse.api.app import Headers, build_app
 from tollhouse.api.widget.assets import Assets
 from tollhouse.api.widget.stream import Beat
 from tollhouse.api.widget.watch import Watch
@@ -26,6 +26,7 @@ from tollhouse.audit import Act
 from tollhouse.merchant import CaptureMode, Project, Settings
 from tollhouse.session import PaymentSession
 from tollhouse.signing import public_key_pem, sign_rsa
+from tollhouse.source import NO_PROXIES, Trusted
 
 SECRET = b"a secret of the server, 32 bytes"
 PAN = "4242424242424242"
@@ -99,6 +100,8 @@ class Shop:
         world: MemoryWorld | None = None,
         assets: Assets | None = None,
         beat: Beat | None = None,
+        trusted: Trusted = NO_PROXIES,
+        headers: Headers = (),
         **settings: Any,
     ) -> None:
         self.key = key
@@ -126,6 +129,8 @@ class Shop:
             request_ids=self._request_id,
             beat=beat,
             denied=self.denied.append,
+            trusted=trusted,
+            headers=headers,
         )
 
     def admit(self, project: Project, *keys: RSAPrivateKey) -> None:
@@ -162,6 +167,7 @@ class Shop:
         headers: Mapping[str, str] | None = None,
         path: str | None = None,
         verb: str = "POST",
+        source: str | None = None,
     ) -> Answered:
         """A signed call; `headers` are put over those that a call has, an empty name removes nothing."""
         body = raw if raw is not None else json.dumps({} if members is None else members).encode()
@@ -173,10 +179,16 @@ class Shop:
         if key is not None:
             given["x-partner-idempotency-key"] = key
         given |= {name.lower(): value for name, value in (headers or {}).items()}
-        return await self.request(path or f"/api/v{version}/{method}", given, body, verb=verb)
+        return await self.request(path or f"/api/v{version}/{method}", given, body, verb=verb, source=source)
 
     async def request(
-        self, path: str, headers: Mapping[str, str] | None = None, body: bytes = b"", *, verb: str = "POST"
+        self,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        *,
+        verb: str = "POST",
+        source: str | None = None,
     ) -> Answered:
         """One request, as a server would hand it over, with the body in two pieces."""
         middle = len(body) // 2
@@ -184,12 +196,14 @@ class Shop:
             {"type": "http.request", "body": body[:middle], "more_body": True},
             {"type": "http.request", "body": body[middle:], "more_body": False},
         ]
-        scope = {
+        scope: dict[str, Any] = {
             "type": "http",
             "method": verb,
             "path": path,
             "headers": [(name.encode(), value.encode("latin-1")) for name, value in (headers or {}).items()],
         }
+        if source is not None:
+            scope["client"] = (source, 50_000)
         sent: list[Any] = []
 
         async def receive() -> Any:

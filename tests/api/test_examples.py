@@ -14,13 +14,14 @@ import pytest
 from tests.api.client import Shop
 from tollhouse.api.openapi import OWN_ANSWER_SHAPES, document
 from tollhouse.api.sessions import LATER_METHODS, METHODS
-from tollhouse.api.wire import JsonWire, answers, examples
-from tollhouse.card import Expiry
+from tollhouse.api.wire import JsonWire, answers, examples, tokens
+from tollhouse.card import CardId, CardIdScope, Expiry
 from tollhouse.event import Event, EventType
 from tollhouse.money import Money
 from tollhouse.operation import Kind, Operation, State
 from tollhouse.outcome import Reason
 from tollhouse.payment import Details, PayingCard, Payment, Phase
+from tollhouse.public_token import CardToken
 from tollhouse.session import PaymentSession
 
 EXAMPLES = json.loads((Path(__file__).parent / "wire_examples.json").read_text())
@@ -172,6 +173,47 @@ def test_every_webhook_has_its_example() -> None:
 def test_there_are_the_five_types_of_webhooks_and_no_other() -> None:
     """Clients of the family throw on any other."""
     assert {type.value for type in EventType} == set(WEBHOOKS)
+
+
+NUMBER_TOKEN = CardToken(
+    token="tc_9fQ2mZ", project="shop", card=replace(CARD, expiry=None), created_at=datetime(2026, 3, 2, tzinfo=UTC)
+)
+
+
+def test_tokenize_elements_equals_the_example() -> None:
+    """Whether a card is debit or credit we do not know: there the network's name stands."""
+    wanted = json.loads(json.dumps(CALLS["tokenize/elements"]["answer"]))
+    wanted["data"]["number"]["info"]["card_type"] = "visa"
+    assert tokens.elements_body({"number": NUMBER_TOKEN}) == compact(wanted)
+
+
+def test_token_info_equals_the_example() -> None:
+    """Of a card's country we know nothing, so it is left out."""
+    wanted = json.loads(json.dumps(CALLS["token/info"]["answer"]))
+    del wanted["info"]["country_iso3"]
+    assert tokens.card_info_body(NUMBER_TOKEN, is_hash=False) == compact(wanted)
+
+
+async def test_the_example_of_tokenize_elements_is_carried_out(shop: Shop) -> None:
+    """In both versions; the token of its answer is known to the example of token/info."""
+    for version in (1, 2):
+        answered = await shop.call("tokenize/elements", CALLS["tokenize/elements"]["request"], version=version)
+        asked = json.loads(json.dumps(CALLS["token/info"]["request"]))
+        asked["card"]["tokenized_card"]["token"] = answered.json["data"]["number"]["token"]
+        told = (await shop.call("token/info", asked, version=version)).json["info"]
+        assert told.keys() == CALLS["token/info"]["answer"]["info"].keys() - {"country_iso3"}
+
+
+@pytest.mark.parametrize("api_version", [1, 2])
+def test_a_card_id_stands_at_the_end_of_its_card(api_version: int) -> None:
+    """In answers and webhooks alike; without one the member is absent."""
+    card_id = CardId(scope=CardIdScope.PROJECT, text="5e" * 32)
+    shown = session("09:15:02.100000", replace(payment(Phase.AWAIT_CONFIRM), card=replace(CARD, card_id=card_id)))
+    event = Event(id="ev_1", type=EventType.READY_TO_CONFIRM, sequence=1, session=shown, created_at=shown.updated_at)
+    wanted = f'"card":{{"brand":"visa","last4":"0008","bin":"400012","card_id":"{card_id.text}"}}'.encode()
+    for body in (JsonWire().answer_body(shown, api_version), JsonWire().webhook_body(event, api_version)):
+        assert wanted in body
+        assert _unfit(json.loads(body)["session"], {"$ref": f"#/components/schemas/SessionV{api_version}"}) == []
 
 
 @pytest.mark.parametrize("method", sorted(LATER & set(CALLS)))

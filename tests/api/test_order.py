@@ -185,7 +185,6 @@ async def test_a_disabled_project_lacks_every_right(shop: Shop) -> None:
         "session/init/nominal",
         "session/start/payout/nominal",
         "payout/rko",
-        "tokenize/elements",
         "recurrent/status",
         "recurrent/disable",
         "wallet/balance",

@@ -34,8 +34,12 @@ def test_every_refusal_has_a_status() -> None:
 @pytest.mark.parametrize("kind", sorted(every_refusal(), key=lambda kind: kind.__name__))
 def test_every_refusal_has_its_headers(kind: type[Refusal]) -> None:
     """401: how to sign. 429, 503 and a key in flight: when to come back. 405: what is allowed."""
-    arguments = {refusal.RequestInvalid: ("customer", "an object"), refusal.KeyUsed: ("ps_1",)}.get(kind, ())
-    reply = reply_to(kind(*arguments))
+    needed: dict[type[Refusal], tuple[Any, ...]] = {
+        refusal.RequestInvalid: ("customer", "an object"),
+        refusal.KeyUsed: ("ps_1",),
+        refusal.GuessedTooOften: (12.3,),
+    }
+    reply = reply_to(kind(*needed.get(kind, ())))
     wanted = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After", 409: "Retry-After", 405: "Allow"}
     has_more = kind is refusal.KeyUsed
     expected = set() if kind is refusal.StateForbids else {wanted[reply.status]} if reply.status in wanted else set()

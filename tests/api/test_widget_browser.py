@@ -169,7 +169,7 @@ def test_the_page_of_our_own(street: Street, page: Page) -> None:
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.goto(f"{street.gateway_url}/pay/{street.token}")
     expect(page.locator("h1")).to_have_text("Kartenzahlung")
-    expect(page.locator("dt").first).to_have_css("font-weight", "400")
+    expect(page.locator("main")).to_have_css("max-width", "480px")
     expect(page.locator("#smgl-payment-form")).to_have_css("color", "rgb(7, 8, 9)")
     expect(page.frame_locator("iframe").locator("#form")).to_have_text("Kartenzahlung")
     expect(page.get_by_test_id("hosted-problem")).to_be_hidden()
@@ -177,13 +177,22 @@ def test_the_page_of_our_own(street: Street, page: Page) -> None:
 
 
 def test_who_may_frame_the_form(street: Street, page: Page) -> None:
-    """The origins that the project names, and nobody else; nobody at all the page of our own."""
+    """The origins that the project names, and nobody else; of a live one that names none our own page alone.
+
+    Nobody at all may frame that page.
+    """
     street.merchant.framed = f"{street.gateway_url}{street.frame_path}"
     form = page.frame_locator("iframe").locator("#form")
     for origins, is_shown in ((("https://shop.example",), False), ((street.merchant_url,), True), ((), True)):
         admit(street.shop, widget_origins=origins)
         page.goto(street.merchant_url)
         expect(form).to_have_count(int(is_shown))
+    admit(street.shop, is_live=True)  # and names no origins
+    page.goto(street.merchant_url)
+    expect(form).to_have_count(0)
+    page.goto(f"{street.gateway_url}/pay/{street.token}")
+    expect(form).to_have_text("Kartenzahlung")
+    admit(street.shop)
     street.merchant.framed = f"{street.gateway_url}/pay/{street.token}"
     page.goto(street.merchant_url)
     expect(page.frame_locator("iframe").locator("h1", has_text="Kartenzahlung")).to_have_count(0)

@@ -55,6 +55,12 @@ def test_public_url_follows_the_port() -> None:
     assert load_config({"TOLLHOUSE_PUBLIC_URL": "https://pay.example.com/"}).public_url == "https://pay.example.com"
 
 
+def test_public_url_with_a_certificate() -> None:
+    """With a certificate of ours the address we make up begins with https."""
+    files = {"TOLLHOUSE_TLS_CERTIFICATE_FILE": "a.pem", "TOLLHOUSE_TLS_KEY_FILE": "a.key"}
+    assert load_config(files).public_url == "https://127.0.0.1:8400"
+
+
 @pytest.mark.parametrize(
     ("env", "url"),
     [
@@ -153,7 +159,13 @@ def test_unknown_variable(name: str, near: str | None) -> None:
         ("ANSWER_LIMIT_SECONDS", "61", "TOLLHOUSE_IN_FLIGHT_LIMIT_SECONDS=60: shorter than TOLLHOUSE_ANSWER_LIMIT"),
         ("LOG_LEVEL", "loud", "expected debug or info or warning or error"),
         ("LOG_FORMAT", "xml", "expected text or json"),
-        ("MODE", "production", "production arrives in a later version"),
+        ("MODE", "live", "expected development or production"),
+        ("TLS_CERTIFICATE_FILE", "a.pem", "TOLLHOUSE_TLS_KEY_FILE: is missing, and TOLLHOUSE_TLS_CERTIFICATE_FILE is"),
+        ("TLS_KEY_FILE", "a.key", "TOLLHOUSE_TLS_CERTIFICATE_FILE: is missing, and TOLLHOUSE_TLS_KEY_FILE is nothing"),
+        ("TRUSTED_PROXIES", "proxy.example.com", "expected addresses or networks such as 10.0.0.5"),
+        ("TRUSTED_PROXIES", "0.0.0.0/0", "expected the addresses of your proxies, not everybody's"),
+        ("CONNECTIONS_MAX", "0", "expected a number from 1 to 100000"),
+        ("CONNECTIONS_PER_ADDRESS_MAX", "many", "expected a number from 1 to 100000"),
     ],
 )
 def test_wrong_value(name: str, value: str, told: str) -> None:

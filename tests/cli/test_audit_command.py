@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +88,78 @@ def test_a_part_of_the_log(console: Console, word: str, count: int) -> None:
     """Only what lies in the given time."""
     console.create()
     assert len(acts(console, word, "2999-01-01T00:00:00Z")) == count + (word == "--until")
+
+
+def test_an_anchor_finds_what_is_gone(console: Console, tmp_path: Path) -> None:
+    """The line names all chains; with it in a file a chain that went without a trace is found and named."""
+    console.create()
+    line = console.run("audit", "anchor")
+    (tmp_path / "anchors").write_text(f"kept on another machine: {line}")
+    assert console.json("audit", "verify", "--anchors", str(tmp_path / "anchors"))["is_whole"]
+
+    async def cut() -> None:
+        for table in ("audit_entry", "audit_link"):
+            await execute(console.dsn, f"ALTER TABLE vault.{table} DISABLE TRIGGER USER")
+            await execute(console.dsn, f"TRUNCATE vault.{table}")
+            await execute(console.dsn, f"ALTER TABLE vault.{table} ENABLE TRIGGER USER")
+
+    from tests.servers import run_apart
+
+    run_apart(cut())
+    assert console.json("audit", "verify")["is_whole"]
+    ended = console.end("audit", "verify", "--anchors", str(tmp_path / "anchors"))
+    assert ended.exit_code == 1
+    assert "is gone, but the anchor of" in ended.stdout
+    (tmp_path / "anchors").write_text(line.replace("=1=", "=2="))
+    forged = console.end("audit", "verify", "--anchors", str(tmp_path / "anchors")).stdout
+    assert "anchors, line 1: an anchor is forged" in forged
+    (tmp_path / "anchors").write_text("nothing")
+    assert "has no line with an anchor" in console.failure("audit", "verify", "--anchors", str(tmp_path / "anchors"))
+
+
+def test_old_entries_are_taken_out(console: Console, tmp_path: Path) -> None:
+    """Young ones never; what is taken out is proven from the file and the key alone; the database stays proven."""
+    console.create()
+    path = tmp_path / "old.jsonl"
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    assert "kept for 12 months at least" in console.failure("audit", "retire", "--before", today, "--to", str(path))
+    assert not path.exists()
+    made = console.json("audit", "retire", "--before", "2020-01-01", "--to", str(path))
+    assert (made["entries"], made["chains"]) == (0, 0)
+    assert "exists already" in console.failure("audit", "retire", "--before", "2020-01-01", "--to", str(path))
+    key = console.json("audit", "verify")["public_key"]
+    assert console.json("audit", "verify", "--file", str(path), "--public-key", key)["is_whole"]
+    assert "give --public-key" in console.failure("audit", "verify", "--file", str(path))
+    path.write_text("{}")
+    failure = console.failure("audit", "verify", "--file", str(path), "--public-key", key)
+    assert "line 1 is none of a retired audit log" in failure
+
+
+def test_a_report_has_what_is_unusual_first(console: Console) -> None:
+    """Counts by act, outcome and person; what failed makes the exit code 1; a word that is no time is refused."""
+    console.create()
+    calm = console.json("audit", "report", "--since", "1h")
+    assert calm["unusual"] == []
+    assert {"what": "project.create", "outcome": "done", "count": 1} in [
+        {name: one[name] for name in ("what", "outcome", "count")} for one in calm["counts"]
+    ]
+    console.failure("vault", "key", "retire", "7")
+    ended = console.end("audit", "report")
+    assert ended.exit_code == 1
+    assert "failed: " in ended.stdout.split("refused accesses")[0]
+    assert "key.retire kek version 7" in ended.stdout
+    refused = console.end("audit", "report", "--since", "soon")
+    assert refused.exit_code == 2
+    assert "give how long ago" in refused.stderr
+
+
+def test_who_is_known_by_the_kernel(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables cannot make a user another one; whoever is behind sudo, and their address, stand there."""
+    true = pwd.getpwuid(os.getuid()).pw_name
+    monkeypatch.setenv("LOGNAME", "somebody")
+    monkeypatch.setenv("SUDO_USER", "ada")
+    monkeypatch.setenv("SSH_CONNECTION", "192.0.2.7 5000 192.0.2.1 22")
+    console.create()
+    line = json.loads(console.run("audit", "export").splitlines()[0])
+    assert line["who"].startswith(f"user {true} (sudo by ada")
+    assert line["origin"].endswith(" from 192.0.2.7")

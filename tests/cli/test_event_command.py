@@ -78,6 +78,8 @@ def test_resend_lets_the_same_bytes_go_out_again(kept: Console) -> None:
     due = "select next_attempt_at <= now(), first_attempt_at is null, attempts from event where sequence = 1"
     assert run_apart(fetch(kept.dsn, due)) == [(True, True, 2)]
     assert "goes out again" in kept.run("event", "resend", event_id)
+    written = "SELECT outcome, subject FROM vault.audit_entry WHERE what = 'event.resend' ORDER BY at, number"
+    assert run_apart(fetch(kept.dsn, written)) == [(word, f"shop/{event_id}") for word in ("granted", "done")] * 2
 
 
 def test_resend_needs_somewhere_to_go(kept: Console) -> None:

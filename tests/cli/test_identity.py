@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import stat
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,21 +60,21 @@ def test_a_webhook_as_it_must_be_fits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("webhook", "wrong"),
+    ("changed", "wrong"),
     [
-        (arrived(body=BODY + b" "), {"X-PARTNER-SIGN", "v1", "v1a"}),
-        (arrived(x_partner_sign="", webhook_signature=""), {"X-PARTNER-SIGN", "v1", "v1a"}),
-        (arrived(webhook_id="evt_2"), {"v1", "v1a"}),
-        (arrived(at=time.time() - 400), {"v1", "v1a"}),
-        (arrived(webhook_timestamp="soon"), {"v1", "v1a"}),
-        (arrived(x_partner_sign=base64.b64encode(b"x" * 256).decode()), {"X-PARTNER-SIGN"}),
-        (arrived(webhook_signature="v1,nonsense v1a,non-sense v2,x"), {"v1", "v1a"}),
+        (lambda: arrived(body=BODY + b" "), {"X-PARTNER-SIGN", "v1", "v1a"}),
+        (lambda: arrived(x_partner_sign="", webhook_signature=""), {"X-PARTNER-SIGN", "v1", "v1a"}),
+        (lambda: arrived(webhook_id="evt_2"), {"v1", "v1a"}),
+        (lambda: arrived(at=time.time() - 400), {"v1", "v1a"}),
+        (lambda: arrived(webhook_timestamp="soon"), {"v1", "v1a"}),
+        (lambda: arrived(x_partner_sign=base64.b64encode(b"x" * 256).decode()), {"X-PARTNER-SIGN"}),
+        (lambda: arrived(webhook_signature="v1,nonsense v1a,non-sense v2,x"), {"v1", "v1a"}),
     ],
     ids=["body", "unsigned", "another id", "too old", "no instant", "rsa", "nonsense"],
 )
-def test_what_was_changed_does_not_fit(webhook: Arrived, wrong: set[str]) -> None:
+def test_what_was_changed_does_not_fit(changed: Callable[[], Arrived], wrong: set[str]) -> None:
     """Each signature fails for what it covers, and only for that."""
-    assert {name for name, fits in MERCHANT.check(webhook).items() if not fits} == wrong
+    assert {name for name, fits in MERCHANT.check(changed()).items() if not fits} == wrong
 
 
 def test_another_projects_keys_do_not_fit() -> None:

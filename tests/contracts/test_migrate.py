@@ -23,7 +23,8 @@ from tollhouse.store.migrate import (
     check,
     place,
 )
-from tollhouse.store.postgres import PostgresStore
+from tollhouse.store.postgres import PostgresStore, open_pool
+from tollhouse.store.tokens import PostgresTokens
 from tollhouse.verdict import Policy
 
 CARD = '{"token":"c","bin":"424242","last4":"4242","brand":"visa","expiry":{"year":2031,"month":8}}'
@@ -37,6 +38,9 @@ BEFORE_THREEDS = (
     VALUES ('shop', 'pm_1', 'ps_1', 'await_confirm', 4990, 'eur', '{CARD}', '{{}}', 'sandbox',
         false, false, 3600, 'release', 'a.b.c', 0, 0, 0, now())""",
 )
+PROJECT = """INSERT INTO project
+    (name, is_live, settings, sealed_secrets, webhook_public_pem, webhook_public_ed25519, created_at)
+    VALUES ('shop', false, '{}', '', '', '', now())"""
 FIRST = "CREATE TABLE first (n int);\nINSERT INTO first VALUES (1);"
 
 
@@ -145,6 +149,28 @@ async def test_sessions_from_before_3d_secure_go_on(empty_database: str, tmp_pat
         assert (after.payments[0].phase, len(after.operations)) == (Phase.CONFIRMED, 1)
     finally:
         await store.close()
+
+
+async def test_tokens_of_cards_outlive_their_hashing(empty_database: str, tmp_path: Path) -> None:
+    """A token that a merchant has from before still stands for its card, and is in no row any more."""
+    for path in sorted(MIGRATIONS.glob("000[1-6]_*.sql")):
+        shutil.copy(path, tmp_path)
+    await apply(empty_database, tmp_path)
+    await execute(
+        empty_database,
+        PROJECT,
+        f"INSERT INTO card_token (project, token, card, created_at) VALUES ('shop', 'tc_old', '{CARD}', now())",
+    )
+    assert (await apply(empty_database))[0] == "0007_card_id"
+    pool = await open_pool(empty_database)
+    try:
+        tokens = PostgresTokens(pool)
+        found = await tokens.find_card("shop", "tc_old")
+        assert found is not None
+        assert (found.token, found.card.token, found.card.card_id) == ("tc_old", "c", None)
+        assert "tc_old" not in repr(await pool.fetch("SELECT * FROM card_token"))
+    finally:
+        await pool.close()
 
 
 async def test_names_of_files(folder: Path) -> None:

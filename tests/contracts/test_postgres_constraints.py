@@ -31,6 +31,7 @@ TOKEN = f"('shop', '{'0' * 64}', null, true, '{{}}', now(), null)"
 CARD_TOKEN = "('shop', 'tc_1', '{}', null, now(), null)"
 RANGE = "('visa', '4000120000000000', '4000129999999999', '{2.2.0}', null, '{}')"
 STATE = "('visa', null, now())"
+RUN = "('2026-03-02T12:00:00Z', null, '{}')"
 OPEN = "state = 'challenged'"
 SALE = "kind = 'sale' and state = 'approved'"
 
@@ -105,6 +106,9 @@ REFUSED = {
     # Card ranges: each once for its directory server.
     "card_range_pkey": f"insert into card_range values {RANGE}, {RANGE}",
     "card_range_state_pkey": f"insert into card_range_state values {STATE}, {STATE}",
+    # What a purge is about to do and has done: each card and each run once.
+    "released_card_pkey": "insert into released_card values ('shop', 'card_1'), ('shop', 'card_1')",
+    "purge_run_pkey": f"insert into purge_run values {RUN}, {RUN}",
     # Projects.
     "project_pkey": copied("project"),
     "project_key_pkey": f"insert into project_key values {KEY}, {KEY}",

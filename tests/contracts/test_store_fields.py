@@ -9,6 +9,7 @@ from tests.contracts.sessions import CARD, NOW, authentication, fresh, operation
 from tollhouse.authentication import Authentication, Enrolment, Result, TransStatus, Wish
 from tollhouse.authentication import State as AuthenticationState
 from tollhouse.bookkeeping import transfers_of
+from tollhouse.card import CardId, CardIdScope
 from tollhouse.change import Note, Step
 from tollhouse.exemption import Exemption
 from tollhouse.money import Money
@@ -51,7 +52,12 @@ def rich_payments() -> tuple[Payment, ...]:
         is_two_stage=True,
         hold_seconds=3600,
         hold_expiry=HoldExpiry.CAPTURE,
-        card=replace(CARD, fingerprint="f", enrolment=Enrolment(version="2.3.1", method_url="https://acs.test/ж")),
+        card=replace(
+            CARD,
+            fingerprint="f",
+            enrolment=Enrolment(version="2.3.1", method_url="https://acs.test/ж"),
+            card_id=CardId(scope=CardIdScope.SHARED, text="5e" * 32),
+        ),
         threeds=Policy.ALWAYS,
         exemption=Exemption.TRA,
         names_session_on_return=False,

@@ -14,6 +14,7 @@ from tests.contracts.sessions import CARD
 from tests.contracts.shelf import PostgresShelf, Shelf
 from tests.servers import execute
 from tollhouse.authentication import Enrolment
+from tollhouse.card import CardId, CardIdScope
 from tollhouse.ports import StoreUnreachable, Tokens
 from tollhouse.public_token import (
     CARD_TOKEN_CVV_SECONDS_MAX,
@@ -65,6 +66,8 @@ EVERY_OPTION = FormOptions(
     succeeds_on_hold=True,
     redirect_target=RedirectTarget.MODAL,
 )
+ID = CardId(scope=CardIdScope.SHARED, text="5e" * 32)
+NUMBER = replace(CARD, expiry=None)
 ENROLLED = replace(CARD, brand=None, fingerprint="f", enrolment=Enrolment(version="2.2.0", method_url="https://acs/m"))
 
 
@@ -88,7 +91,14 @@ async def test_a_public_token_comes_back(tokens: Tokens, kept: PublicToken) -> N
 
 @pytest.mark.parametrize(
     "kept",
-    [carded(), carded(sealed_cvv=None), carded(card=ENROLLED), carded(card=replace(CARD, brand=None))],
+    [
+        carded(),
+        carded(sealed_cvv=None),
+        carded(card=ENROLLED),
+        carded(card=replace(CARD, brand=None)),
+        carded(card=replace(CARD, card_id=ID)),
+        carded(card=NUMBER),
+    ],
 )
 async def test_a_card_token_comes_back(tokens: Tokens, kept: CardToken) -> None:
     """As it was given, to its project alone; the public token is used up with it, at the same instant."""
@@ -159,6 +169,16 @@ async def test_takes_at_once(tokens: Tokens) -> None:
     assert await tokens.find_card("shop", "tc_1") == carded(sealed_cvv=None, used_at=first)
 
 
+async def test_cards_are_kept_together(tokens: Tokens) -> None:
+    """Each comes back to its project by its own token, as it was given, and can be taken."""
+    kept = [carded(f"tc_{number}", sealed_cvv=None, card=NUMBER) for number in range(20)]
+    await tokens.keep_cards(kept)
+    assert [await tokens.find_card("shop", one.token) for one in kept] == kept
+    assert await tokens.find_card("inn", "tc_0") is None
+    assert await tokens.take_card("shop", "tc_0", LATER) == kept[0]
+    assert await tokens.find_card("shop", "tc_0") == replace(kept[0], used_at=LATER)
+
+
 # --- Postgres alone ---------------------------------------------------------------------------------------------------
 
 
@@ -176,6 +196,27 @@ async def test_rows_hold_no_token(one: asyncpg.Pool) -> None:
     assert "the token itself" not in repr(await one.fetch("select * from public_token"))
 
 
+async def test_rows_hold_no_token_of_a_card(one: asyncpg.Pool) -> None:
+    """Nor what pays with a card: whoever reads the rows learns neither, and a lookup compares hashes only."""
+    tokens = PostgresTokens(one)
+    await tokens.keep_public(public(may_tokenize=True))
+    await tokens.exchange(token_id("one"), carded("tc_secret1", sealed_cvv=None))
+    await tokens.keep_cards([carded("tc_secret2", sealed_cvv=None)])
+    rows = await one.fetch("select * from card_token")
+    assert len(rows) == 2
+    assert "tc_secret" not in repr(rows)
+    for row in rows:
+        assert await tokens.find_card("shop", row["token"]) is None
+
+
+async def test_of_cards_that_cannot_all_be_kept_none_is(one: asyncpg.Pool) -> None:
+    """One statement: all or nothing."""
+    tokens = PostgresTokens(one)
+    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        await tokens.keep_cards([carded("tc_1", sealed_cvv=None), carded("tc_2", sealed_cvv=None, project="nobody")])
+    assert await one.fetchval("select count(*) from card_token") == 0
+
+
 async def test_without_a_database(one: asyncpg.Pool) -> None:
     """Every call says that the store cannot be reached, and nothing else."""
     tokens = PostgresTokens(one)
@@ -184,6 +225,7 @@ async def test_without_a_database(one: asyncpg.Pool) -> None:
         tokens.keep_public(public()),
         tokens.find_public(token_id("one")),
         tokens.exchange(token_id("one"), carded()),
+        tokens.keep_cards([carded(sealed_cvv=None)]),
         tokens.find_card("shop", "tc_1"),
         tokens.take_card("shop", "tc_1", NOW),
     ):

@@ -22,7 +22,6 @@ from tollhouse.flows.issue_token import issue_token, public_token_info
 from tollhouse.merchant import Project, Settings
 from tollhouse.public_token import FormOptions, token_id
 from tollhouse.refusal import (
-    NotPermitted,
     PublicTokenInvalid,
     RequestInvalid,
     SessionUnknown,
@@ -105,15 +104,14 @@ async def test_a_form_needs_an_amount() -> None:
         await issued(world, bare)
 
 
-async def test_a_live_project_names_its_origins_first() -> None:
-    """Otherwise its form could be framed by anybody; a token for cards needs none, nothing is framed."""
+async def test_a_live_project_need_not_name_origins() -> None:
+    """Then its form opens on the hosted page only; `*` names nobody."""
     world = memory_world()
     live = Project(name="live", is_live=True, settings=Settings(widget_origins=("*",)))
     world.books.add_project(live)
     session = await created(world, project=live)
-    with pytest.raises(NotPermitted, match="widget_origins"):
-        await issued(world, session, project=live)
-    assert await issue_token(world, live, session_id=None, options=FormOptions(), may_tokenize=True)
+    assert live.form_origins == ()
+    assert (await issued(world, session, project=live)).session_id == session.id
     named = with_settings(live, widget_origins=("https://shop.example",))
     assert (await issued(world, session, project=named)).session_id == session.id
 

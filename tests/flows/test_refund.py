@@ -9,6 +9,7 @@ import pytest
 
 from tests.builders import announced, call, captured, driven, held, moved, recovered, refunding, succeeded
 from tests.worlds import ANSWER_LOST, PROJECT, TWO_STAGE, declined, memory_world, second_node
+from tollhouse import decision
 from tollhouse.flows.drive import drive
 from tollhouse.flows.refund import refund
 from tollhouse.flows.settle import Settled
@@ -142,3 +143,14 @@ async def test_refund_of_nothing_paid() -> None:
         await refund(world, call(), paid.id, None, payment_id="pm_0", metadata=None)
     with pytest.raises(RequestInvalid):
         await refund(world, call(), paid.id, Money(1, "usd"), payment_id=None, metadata=None)
+
+
+async def test_card_that_was_erased() -> None:
+    """Once the card is gone from the vault nothing can go back to it: the merchant is told so at once."""
+    world = memory_world()
+    session = await succeeded(world)
+    assert session.payments[0].card is not None
+    erased = replace(session.payments[0], card=replace(session.payments[0].card, token=""))
+    after = replace(session, payments=(erased,))
+    with pytest.raises(StateForbids, match="erased at the end of its retention"):
+        decision.refund(after, None, PROJECT, payment_id=None, metadata=None, now=world.clock.now(), ids=world.ids)

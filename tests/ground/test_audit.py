@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,14 +15,17 @@ from tollhouse.audit import (
     BEGINNING,
     TEXT_MAX,
     Act,
+    Anchor,
     Entry,
     Head,
     Link,
     Proof,
     anchor_findings,
+    anchor_line,
     checkpoint,
     clean,
     link_digest,
+    read_anchor,
     read_checkpoint,
 )
 
@@ -164,3 +168,17 @@ def test_strangers_words_are_kept_short_and_printable() -> None:
     assert "4000056655665556" not in clean("/api/4000056655665556")
     assert clean("a\nb\x1b[31m") == "a?b?[31m"
     assert len(clean("x" * 10_000)) == TEXT_MAX
+
+
+def test_an_anchor_survives_logs() -> None:
+    """Its line has no quotation mark, no run of digits that could be a card, and is read out of any text around it."""
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    heads = {"node 1,=x-0a": Head(7, bytes([0x41, 0x11] * 16)), "b": Head(1, bytes(32))}
+    line = anchor_line(Anchor(at=datetime(2026, 11, 23, tzinfo=UTC), heads=heads), key=key)
+    assert '"' not in line
+    assert not re.search(r"[0-9]{7}", line)
+    found = read_anchor(f'{{"event": "audit anchor", "line": "{line}"}}', key=key.public_key())
+    assert found == Anchor(at=datetime(2026, 11, 23, tzinfo=UTC), heads=heads)
+    assert read_anchor("nothing", key=key.public_key()) is None
+    with pytest.raises(ValueError, match="audit key"):
+        read_anchor(line.replace("=7=", "=8="), key=key.public_key())

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tollhouse.card import CardIdScope
 from tollhouse.exemption import Exemption
 from tollhouse.merchant import (
     CaptureMode,
@@ -45,6 +46,7 @@ READ = [
     ("threeds_exemptions", "low_value,tra,corporate,merchant_initiated", NAMED_EXEMPTIONS),
     ("partial_refunds", "off", False),
     ("return_params", "off", False),
+    *(("card_id", scope.value, scope) for scope in CardIdScope),
     ("webhook_version", "session", None),
     ("webhook_version", "v2", 2),
     ("webhook_retry_window", "90s", 90),
@@ -63,7 +65,6 @@ READ = [
 LATER = {
     "sync_payments": "off",
     "redirect_passthrough": "off",
-    "card_id": "off",
     "signature": "body",
 }
 
@@ -81,7 +82,7 @@ def test_every_setting_is_read() -> None:
     assert (Settings().rate_limit, Settings().hold_period, Settings().webhook_retry_window) == (1000, 342_000, 1800)
     assert (Settings().partial_refunds, Settings().return_params, Settings().auto_confirm) == (True, True, False)
     assert (Settings().threeds, Settings().threeds_exemptions) == (Policy.AUTO, ())
-    assert (Settings().widget_origins, Settings().display_name) == ((), "")
+    assert (Settings().widget_origins, Settings().display_name, Settings().card_id) == ((), "", CardIdScope.OFF)
 
 
 @pytest.mark.parametrize(("name", "text"), LATER.items())
@@ -106,6 +107,8 @@ def test_setting_of_a_later_feature(name: str, text: str) -> None:
         ("hold_period", "31d"),
         ("hold_period", "1h1d"),
         ("hold_period", ""),
+        ("card_id", "on"),
+        ("card_id", ""),
         ("threeds", "sometimes"),
         ("threeds", ""),
         ("threeds_exemptions", ""),

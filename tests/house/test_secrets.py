@@ -11,6 +11,7 @@ CALLERS = {
     "src/tollhouse/vault/sealed.py": "encrypts the PAN",
     "src/tollhouse/vault/cvv.py": "encrypts the security code",
     "src/tollhouse/vault/store.py": "makes the keyed fingerprint of the PAN",
+    "src/tollhouse/vault/frames.py": "puts PAN and CVV into messages between a node and the vault's own process",
     "src/tollhouse/vault/egress.py": "fills the slots of a request on its way out",
     "src/tollhouse/cli/play.py": "plays a merchant who was given a test card on the command line",
 }

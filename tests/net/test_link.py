@@ -25,7 +25,7 @@ from tests.net.acquirer_host import (
     until,
 )
 from tollhouse.acquirers.iso8583.fields import ECHO, unpack_tags
-from tollhouse.acquirers.message import NoAnswer, NotSent, Response
+from tollhouse.acquirers.message import CVVGone, NoAnswer, NotSent, Response
 
 
 async def test_sale_is_sent_and_answered() -> None:
@@ -235,6 +235,19 @@ async def test_vault_cannot_fill() -> None:
 
         desk.vault.filling = filling
         with pytest.raises(NotSent, match="card data"):
+            await desk.start(request())
+        assert desk.host.received.empty()
+
+
+async def test_a_demanded_code_that_is_gone() -> None:
+    """The vault's word that a security code is gone for good is passed on as it is: waiting would be of no use."""
+    async with linked() as desk:
+
+        async def filling() -> None:
+            raise CVVGone("the code is gone")
+
+        desk.vault.filling = filling
+        with pytest.raises(CVVGone, match="the code is gone"):
             await desk.start(request())
         assert desk.host.received.empty()
 

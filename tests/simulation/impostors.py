@@ -14,6 +14,7 @@ from tollhouse.verdict import Ending, Policy, Verdict
 TRYING = Weather(payer_wanders=0.6, directory_away=0.3)
 EARLY_RESULTS = Weather(result_early=0.9)
 LATE_RESULTS = Weather(result_late=0.9)
+BROKEN_ANSWERS = Weather(answer_broken=0.9)
 SOFT_DECLINES = Weather(declines=0.8)
 
 IMPOSTORS: tuple[Saboteur, ...] = (
@@ -126,6 +127,7 @@ IMPOSTORS: tuple[Saboteur, ...] = (
         authenticate._exchange,
         '        accept(message, {"threeDSServerTransID": authentication.id})\n',
         "",
+        BROKEN_ANSWERS,
     ),
     words(
         "result accepted under strange ids",

@@ -34,6 +34,16 @@ def at_sending(simulation: Simulation, node: Node, request: Request) -> None:
         raise Violation("P1", f"{request.mti} of {operation_id} leaves while it is {operation.state}", session_id)
     if operation.kind in CHARGES:
         permits.at_charge(simulation, session, operation, request)
+        _has_its_code(simulation, session, operation, request)
+
+
+def _has_its_code(simulation: Simulation, session: PaymentSession, operation: Operation, request: Request) -> None:
+    """CVV: the first charge of a payment does not leave without the code that its route demands."""
+    payment = session.payment(operation.payment_id)
+    is_first = not any(o.payment_id == payment.id and o.id != operation.id for o in session.operations)
+    code = request.card.sealed_cvv if request.card is not None else None
+    if payment.acquirer in simulation.demand_cvv and is_first and code not in simulation.vault.cvvs:
+        raise Violation("CVV", f"{operation.id} leaves without the security code that its route demands", session.id)
 
 
 def at_bank(simulation: Simulation, request: Request) -> None:

@@ -9,7 +9,7 @@ from tests.bank import Asked, Bank, Entry, Key, Standing, answer, asked_of, key_
 from tests.simulation import moments
 from tests.simulation.scheduler import Box, Pause
 from tollhouse.acquirers.iso8583.fields import match_key
-from tollhouse.acquirers.message import NoAnswer, NotSent, Request, Response
+from tollhouse.acquirers.message import CVVGone, NoAnswer, NotSent, Request, Response
 
 if TYPE_CHECKING:
     from tests.simulation.world import Node, Simulation
@@ -35,12 +35,18 @@ class Link:
             raise NotSent("connection refused")
         if simulation.scheduler.now > send_before:
             raise NotSent("the time in which it had to be sent has passed")
+        if simulation.chance("cvvs_lost"):
+            simulation.record(None, "    the vault lost the keys of all security codes")
+            simulation.vault.cvvs.clear()
+        card = request.card
+        if card is not None and card.demands_cvv and card.sealed_cvv not in simulation.vault.cvvs:
+            raise CVVGone("the security code is gone")
         moments.at_sending(simulation, self._node, request)
         key, box = match_key(request.fields), Box(simulation.scheduler)
         self.waiting[key] = box
         simulation.network.carry(self._node, request)
-        if request.card is not None and request.card.sealed_cvv is not None:
-            await self._node.ports.vault.erase_cvv(request.card.sealed_cvv)
+        if card is not None and card.sealed_cvv is not None:
+            await self._node.ports.vault.erase_cvv(card.sealed_cvv)
         response = await box.take(within_seconds=self._node.ports.limits.answer_seconds)
         if self.waiting.get(key) is box:
             del self.waiting[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.simulation import network
 from tests.simulation.forgers import FORGERS
 from tests.simulation.impostors import IMPOSTORS
 from tests.simulation.saboteur import Entry, Saboteur, Words, words
@@ -14,6 +15,7 @@ from tollhouse.store.memory import MemoryBooks, MemoryStore
 SLEEPY = Weather(stop=0.02, commit_lost=0.05)
 ALMOST_TOO_LATE = Weather(slow_link=0.6, lands_late=0.6, answer_lost=0.2)
 WRONG_CLOCKS = Weather(clock_jump=0.05, slow_link=0.4)
+CODES_LOST = Weather(cvvs_lost=0.5)
 LATE_ANSWERS = Weather(lands_late=0.4, answer_late=0.6, stop=0.005)
 
 SABOTEURS = (
@@ -300,6 +302,37 @@ SABOTEURS = (
         decision.cancel,
         "        draft.erase_cvv(payment.sealed_cvv)\n",
         "",
+    ),
+    words(
+        "security code kept in its row after the authorization left",
+        "P11",
+        hearing.submit,
+        "        draft.payment(replace(payment, sealed_cvv=None))\n",
+        "        draft.payment(payment)\n",
+    ),
+    words(
+        "key of the security code kept after the authorization left",
+        "P11",
+        network.Link.exchange,
+        "        await self._node.ports.vault.erase_cvv(card.sealed_cvv)\n",
+        "        pass\n",
+        Weather(answer_lost=0.2),
+    ),
+    words(
+        "waits for ever for its security code",
+        "P13",
+        hearing.hear_cvv_gone,
+        "    _give_up(draft, planned, Reason.ROUTING)\n",
+        "    draft.operation(replace(planned, next_attempt_at=now + timedelta(hours=1)), Heard.NOT_SENT)\n",
+        CODES_LOST,
+    ),
+    words(
+        "sent without the security code that its route demands",
+        "CVV",
+        drive._demanding,
+        "    return replace(request, card=replace(request.card, demands_cvv=True))",
+        "    return request",
+        CODES_LOST,
     ),
     *IMPOSTORS,
     *FORGERS,

@@ -50,6 +50,7 @@ class Weather:
     result_twice: float = 0.0
     result_contradicts: float = 0.0
     result_strange: float = 0.0  # under ids of nothing, or an error in its place
+    cvvs_lost: float = 0.0  # the vault comes back without the keys of security codes
     payer_wanders: float = 0.0  # closes the tab, fails, cancels, forges, comes late or never
 
 
@@ -91,6 +92,7 @@ STRONG: dict[str, float] = {
     "result_twice": 0.4,
     "result_contradicts": 0.3,
     "result_strange": 0.3,
+    "cvvs_lost": 0.1,
     "payer_wanders": 0.25,
 }
 assert set(STRONG) == {field.name for field in fields(Weather)}

@@ -13,7 +13,7 @@ from tests.simulation.scheduler import Box, Pause
 from tests.simulation.truth import Violation
 from tollhouse.card import CardDetails
 from tollhouse.progress import FINAL, Progress, Stage
-from tollhouse.refusal import PublicTokenInvalid, StateForbids
+from tollhouse.refusal import PublicTokenInvalid, RequestInvalid, StateForbids
 
 if TYPE_CHECKING:
     from tests.simulation.world import Simulation
@@ -75,11 +75,13 @@ class Window:
         return None
 
     def _was_refused(self, step: str, code: str) -> None:
-        """P1: a form is refused when its session was started before, and when its day is over."""
+        """P1: a form is refused when its session was started before, when its day is over, and without a code."""
         self.simulation.tally[f"forms refused: {code}"] += 1
         issued = self.simulation.tokens.issued(self.text)
         session = self.simulation.books.sessions[issued.project, str(issued.session_id)]
         is_right = code == PublicTokenInvalid.code or (step == "pay" and code == StateForbids.code)
+        lacks_code = self.card.cvv is None and bool(self.simulation.demand_cvv)
+        is_right = is_right or (step == "pay" and lacks_code and code == RequestInvalid.code)
         if not is_right:
             raise Violation("P1", f"a form that would {step} is refused with {code}", session.id)
         if code == StateForbids.code and not session.payments and session.dropped is None:

@@ -38,6 +38,7 @@ DATABASE_SECONDS = 0.002
 CLAIMS_MAX = 20
 HELD_BACK_SECONDS = 5
 LOOPS = 2
+DEMANDING = 0.3  # of the worlds have a route that demands the security code
 NAP_SECONDS_MAX = 86400
 PUBLIC_URL = "https://pay.test"
 
@@ -174,6 +175,7 @@ class Node:
             log=simulation.log,
             limits=Limits(),
             public_url=PUBLIC_URL,
+            demand_cvv=simulation.demand_cvv,
         )
         self.start("recover", self._recover_loop)
         self.start("deliver", self._deliver_loop)
@@ -249,6 +251,7 @@ class Simulation:
         self.ids = CountedIds()
         self.message_numbers = count(1)
         self.vault = Vault()
+        self.demand_cvv = frozenset({"sandbox"} if self.random.random() < DEMANDING else ())
         self.tokens = Tokens(self)
         self.wire = JsonWire(PUBLIC_URL)
         self.log = FakeLog()

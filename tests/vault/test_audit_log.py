@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import asyncpg
 import pytest
@@ -16,14 +16,15 @@ from tollhouse.audit import BEGINNING, CHECKPOINT, DONE, REFUSED, Act, link_dige
 from tollhouse.vault.audit_log import DENIALS_MAX, AuditLog
 from tollhouse.vault.audit_rows import Proven, export, prove
 from tollhouse.vault.embedded import EmbeddedVault
+from tollhouse.vault.keys import KeysRefused
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 ACT = Act(what="project.set", outcome=DONE, subject="shop")
 
 
-def new_log(pool: asyncpg.Pool, process: str = "node") -> AuditLog:
+def new_log(pool: asyncpg.Pool, process: str = "node", tell: Callable[[str], None] = pytest.fail) -> AuditLog:
     """The log of one process."""
-    return AuditLog(pool, process=process, who=f"node {process}", origin="here", tell=pytest.fail)
+    return AuditLog(pool, process=process, who=f"node {process}", origin="here", tell=tell)
 
 
 async def proven(pool: asyncpg.Pool) -> Proven:
@@ -38,6 +39,8 @@ async def tampered(pool: asyncpg.Pool, *statements: str) -> tuple[str, ...]:
             await connection.execute(f"ALTER TABLE vault.{table} DISABLE TRIGGER USER")
         for statement in statements:
             await connection.execute(statement)
+        for table in ("audit_entry", "audit_link"):
+            await connection.execute(f"ALTER TABLE vault.{table} ENABLE TRIGGER USER")
     return (await proven(pool)).findings
 
 
@@ -161,7 +164,7 @@ async def test_idle_processes_write_nothing(pool: asyncpg.Pool) -> None:
 
 async def test_a_lost_answer_breaks_no_chain(pool: asyncpg.Pool) -> None:
     """After a write whose end is unknown the chain goes on where the database has it."""
-    log = new_log(pool)
+    log = new_log(pool, tell=lambda _: None)
     await log.write(ACT)
     await pool.execute("ALTER TABLE vault.audit_link RENAME TO away")
     with pytest.raises(asyncpg.UndefinedTableError):
@@ -208,14 +211,18 @@ async def test_every_reveal_is_written_down_first(pool: asyncpg.Pool, new_keeper
 
 
 async def test_nothing_is_revealed_without_an_entry(pool: asyncpg.Pool, new_keeper: NewKeeper) -> None:
-    """While the log cannot be written no card leaves the vault."""
+    """While the log cannot be written no card leaves the vault, and one line in seconds says so."""
     keeper = new_keeper("file")
     async with keeper.open(pool) as keys:
-        vault = await EmbeddedVault.open(pool, keeper.home, "node", keys=keys, audit=new_log(pool))
+        told: list[str] = []
+        log = new_log(pool, tell=told.append)
+        vault = await EmbeddedVault.open(pool, keeper.home, "node", keys=keys, audit=log)
         kept = await vault.keep("shop", CARD)
         await pool.execute("ALTER TABLE vault.audit_link RENAME TO away")
-        with pytest.raises(NotSent, match="cannot be read"):
-            await vault.fill(request("shop", kept.token))
+        for _ in range(3):
+            with pytest.raises(NotSent, match="cannot be read"):
+                await vault.fill(request("shop", kept.token))
+        assert told == ["the audit log cannot be written: UndefinedTableError"]
         await pool.execute("ALTER TABLE vault.away RENAME TO audit_link")
         assert (await vault.fill(request("shop", kept.token)))["2"] == PAN_TEXT
         await vault.close()
@@ -240,3 +247,14 @@ async def test_notes_go_with_the_next_entries(pool: asyncpg.Pool) -> None:
     entries = [entry.act.what async for _, entry in export(pool, since=None, until=None)]
     assert entries == ["noted", ACT.what, "noted alone", "noted in trouble", "noted at the end"]
     assert (await proven(pool)).findings == ()
+
+
+async def test_a_start_that_fails_is_written_down(pool: asyncpg.Pool) -> None:
+    """Wrong keys end a process before it does anything: that it tried, and why not, stands there."""
+    log = new_log(pool)
+    with pytest.raises(KeysRefused):
+        async with log.starting():
+            raise KeysRefused("kek.json is not the key of this database")
+    (entry,) = [entry.act async for _, entry in export(pool, since=None, until=None)]
+    assert (entry.what, entry.outcome) == ("process.start", "failed")
+    assert entry.details == "kek.json is not the key of this database"

@@ -45,6 +45,7 @@ async def test_no_key_lies_in_the_home(keeper: Keeper, pool: asyncpg.Pool) -> No
         rows = await pool.fetch("SELECT purpose, held FROM vault.key ORDER BY purpose")
         assert [(row["purpose"], row["held"] is not None) for row in rows] == [
             ("audit", True),
+            ("card_id", True),
             ("fingerprint", True),
             ("idempotency", True),
             ("kek", False),

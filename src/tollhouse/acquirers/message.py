@@ -28,6 +28,7 @@ class CardUse:
     project: str
     card_token: str
     sealed_cvv: str | None = None
+    demands_cvv: bool = False  # without the code the request must not leave
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +54,12 @@ class NotSent(Exception):
     """Nothing was written: it is certain that the acquirer knows nothing of this request."""
 
 
+class CVVGone(NotSent):
+    """Nothing was written, and nothing ever will be: the security code that is demanded is gone for good."""
+
+
 class NoAnswer(Exception):
     """Something may have been written and no usable answer came: the outcome is unknown."""
 
 
-__all__ = ["CardUse", "NoAnswer", "NotSent", "References", "Request", "Response", "Slot"]
+__all__ = ["CVVGone", "CardUse", "NoAnswer", "NotSent", "References", "Request", "Response", "Slot"]

@@ -1,4 +1,7 @@
-"""Who may call (wire-api 2, 3): the project by its name, the signature over the raw body, the rate limit."""
+"""Who may call (wire-api 2, 3): the project by its name, the signature over the raw body, the rate limit.
+
+Who guessed wrong too often is refused before the project is looked up and before a signature is computed.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from tollhouse.api.guessing import GuessLimits, Secret, guess_of
 from tollhouse.merchant import Project, is_project_name
 from tollhouse.refusal import ProjectUnknown, SignatureWrong, TooManyRequests
 from tollhouse.signing import verify
@@ -52,18 +56,29 @@ class RateLimits:
 class Access:
     """The three questions that every call must pass, in this order."""
 
-    def __init__(self, projects: Projects, monotonic: Callable[[], float]) -> None:
+    def __init__(self, projects: Projects, monotonic: Callable[[], float], guesses: GuessLimits) -> None:
         self._projects = projects
+        self._guesses = guesses
         self._limits = RateLimits(monotonic)
 
-    async def admit(self, name: str | None, signature: str | None, body: bytes) -> Project:
-        """The calling project. Raises `ProjectUnknown`, `SignatureWrong`, `TooManyRequests`."""
+    async def admit(self, name: str | None, signature: str | None, body: bytes, *, source: str | None) -> Project:
+        """The project that calls from this address.
+
+        Raises `ProjectUnknown`, `SignatureWrong`, `GuessedTooOften`, `TooManyRequests`.
+        """
+        guess = guess_of(Secret.SIGNATURE, source, name or "")
+        self._guesses.require(guess)
         found = await self._projects.find(name) if name is not None and is_project_name(name) else None
+        self._guesses.require(guess)  # others of the same place were looked at meanwhile
         if found is None:
+            self._guesses.wrong(guess)
             raise ProjectUnknown
-        if not signature or not any(verify(key, body, signature) for key in found.public_keys):
-            raise SignatureWrong
         project = found.project
+        if not signature or not any(verify(key, body, signature) for key in found.public_keys):
+            self._guesses.wrong_for(project.name)
+            self._guesses.wrong(guess)
+            raise SignatureWrong
+        self._guesses.right(guess)
         if not self._limits.take(project.name, project.settings.rate_limit):
             raise TooManyRequests
         return project

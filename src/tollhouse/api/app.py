@@ -5,26 +5,31 @@ from __future__ import annotations
 import asyncio
 import secrets
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import PurePath
 
 from tollhouse.api.access import Projects
-from tollhouse.api.calls import Background, Calls, Disconnected, Receive, Scope, header
+from tollhouse.api.calls import Background, Calls, Disconnected, Receive, Scope, header, source_of
+from tollhouse.api.guessing import Guess, GuessLimits, Secret, guess_of
 from tollhouse.api.pages import Pages
 from tollhouse.api.payer.door import PREFIX as PAYER_PREFIX
 from tollhouse.api.payer.door import PayerDoor, Steps
+from tollhouse.api.policy import FIXED, REPLACEABLE
 from tollhouse.api.problems import Reply, reply_to
 from tollhouse.api.sessions import find_method
 from tollhouse.api.streaming import Send, StreamReply, write_out
 from tollhouse.api.widget.assets import Assets
-from tollhouse.api.widget.door import WidgetDoor, is_of_widget
+from tollhouse.api.widget.door import HOSTED_PREFIX, WidgetDoor, is_of_widget
 from tollhouse.api.widget.stream import Beat
 from tollhouse.api.widget.watch import Watch
 from tollhouse.audit import REFUSED, Act
 from tollhouse.merchant import is_project_name
 from tollhouse.ports import StoreUnreachable, World
 from tollhouse.refusal import (
+    GuessedTooOften,
     InternalFailure,
+    MethodUnknown,
     NotPermitted,
     ProjectUnknown,
     PublicTokenInvalid,
@@ -32,29 +37,20 @@ from tollhouse.refusal import (
     SignatureWrong,
     Unavailable,
 )
+from tollhouse.source import NO_PROXIES, Trusted
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Denied = Callable[[Act], None]
+Headers = Sequence[tuple[bytes, bytes]]
 
 # Whoever is refused so may be somebody who should not be here.
 ACCESS = (ProjectUnknown, SignatureWrong, PublicTokenInvalid, NotPermitted)
 
 API_PREFIX = "/api/"
+RESULTS = "results"
 REQUEST_ID_BYTES = 12
 PLACES_MAX = 6
 NOT_MODIFIED = 304
-
-_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-)
-# An answer may have others in their place; an empty one is left out.
-_REPLACEABLE_HEADERS = {
-    b"cache-control": "no-store",
-    b"content-type": "application/json",
-    b"content-security-policy": "default-src 'none'",
-    b"x-frame-options": "DENY",
-}
 
 
 def new_request_id() -> str:
@@ -63,9 +59,12 @@ def new_request_id() -> str:
 
 
 class Doors:
-    """Who answers which path, and in whose words a refusal is told there."""
+    """Who answers which path, and in whose words a refusal is told there. Secrets in addresses are guarded here."""
 
-    def __init__(self, *, calls: Calls, payers: PayerDoor, widget: WidgetDoor, pages: Pages) -> None:
+    def __init__(
+        self, *, calls: Calls, payers: PayerDoor, widget: WidgetDoor, pages: Pages, guesses: GuessLimits
+    ) -> None:
+        self._guesses = guesses
         self._calls = calls
         self._payers = payers
         self._widget = widget
@@ -73,9 +72,20 @@ class Doors:
 
     async def answer(self, scope: Scope, receive: Receive, request_id: str) -> Reply | StreamReply:
         """The answer of a request. Raises every `Refusal`, `Disconnected`, `StoreUnreachable`."""
-        path = scope["path"]
-        if path.startswith(API_PREFIX):
+        if scope["path"].startswith(API_PREFIX):
             return await self._calls.answer(scope, receive, request_id)
+        guess = _shown_secret(scope)
+        self._guesses.require(guess)
+        try:
+            reply = await self._answer(scope, receive, request_id)
+        except (PublicTokenInvalid, MethodUnknown):
+            self._guesses.wrong(guess)
+            raise
+        self._guesses.right(guess)
+        return reply
+
+    async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> Reply | StreamReply:
+        path = scope["path"]
         if _is_of_payer(path):
             return await self._payers.answer(scope, receive)
         if is_of_widget(path):
@@ -98,6 +108,64 @@ def _is_of_payer(path: str) -> bool:
     return path.startswith(PAYER_PREFIX) or path == PAYER_PREFIX.rstrip("/")
 
 
+def _shown_secret(scope: Scope) -> Guess | None:
+    """The secret that a request outside of the API comes with: in its address, or as its public token."""
+    path, source = scope["path"], source_of(scope)
+    if _is_of_payer(path):
+        link = path.removeprefix(PAYER_PREFIX).partition("/")[0]
+        return guess_of(Secret.LINK, source, link) if link != RESULTS else None  # the directory server's, and no secret
+    if path.startswith(HOSTED_PREFIX):
+        return guess_of(Secret.PUBLIC_TOKEN, source, path.removeprefix(HOSTED_PREFIX))
+    if is_of_widget(path) and scope["method"] == "POST":
+        token = header(dict(scope["headers"]), b"x-public-token") or ""
+        return guess_of(Secret.PUBLIC_TOKEN, source, token.strip())
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Gateway:
+    """The application: what is asked, by whom, and how an answer goes out."""
+
+    world: World
+    doors: Doors
+    stopping: asyncio.Event
+    request_ids: Callable[[], str]
+    denied: Denied | None
+    trusted: Trusted
+    headers: Headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http", "the server is started without lifespan and web sockets"
+        request_id = self.request_ids()
+        _name_caller(scope, self.trusted)
+        try:
+            reply = await self.doors.answer(scope, receive, request_id)
+        except Disconnected:
+            return
+        except Exception as error:  # noqa: BLE001 - the last line before the caller, who gets an answer always
+            refusal = _refusal_of(error, self.world, request_id)
+            reply = self.doors.refuse(refusal, scope)
+            if self.denied is not None and isinstance(refusal, ACCESS):
+                self.denied(_denial(refusal, scope))
+            if not isinstance(refusal, GuessedTooOften):  # who is shut out was told of once, and floods nothing
+                named = _project_of(scope)
+                self.world.log.info(
+                    "call refused", request_id=request_id, status=reply.status, code=refusal.code, **named
+                )
+        try:
+            await send(_head(reply, request_id, self.headers))
+            if isinstance(reply, StreamReply):
+                await write_out(reply, receive, send, self.stopping)
+        except Exception as error:  # noqa: BLE001 - too late for an answer: who reads the stream asks again
+            refusal = _refusal_of(error, self.world, request_id)
+            self.world.log.info("stream broken off", request_id=request_id, code=refusal.code)
+        finally:
+            if isinstance(reply, StreamReply):
+                reply.close()
+        body = b"" if isinstance(reply, StreamReply) or scope["method"] == "HEAD" else reply.body
+        await send({"type": "http.response.body", "body": body})
+
+
 def build_app(
     world: World,
     *,
@@ -114,50 +182,42 @@ def build_app(
     payer_steps: Steps | None = None,
     beat: Beat | None = None,
     denied: Denied | None = None,
+    trusted: Trusted = NO_PROXIES,
+    headers: Headers = (),
 ) -> App:
     """The gateway's HTTP API as an ASGI application.
 
     `background` starts what follows a commit; `idempotency_secret` is the same on every node and after a restart;
     `assets` are the widget's files; `watch` is told of each commit; streams end when `stopping` is set, and go by
-    `beat`; `payer_steps` replaces the flows behind the payer's page; `denied` hears of every refused access.
+    `beat`; `payer_steps` replaces the flows behind the payer's page; `denied` hears of every refused access;
+    `trusted` are the proxies that say who calls; `headers` stand in every answer besides its own.
     """
+    guesses = GuessLimits(world.clock.monotonic, log=world.log, denied=denied)
     doors = Doors(
-        calls=Calls(world, projects=projects, background=background, idempotency_secret=idempotency_secret),
+        calls=Calls(
+            world, projects=projects, background=background, idempotency_secret=idempotency_secret, guesses=guesses
+        ),
         payers=PayerDoor(world, background=background, steps=payer_steps or Steps()),
         widget=WidgetDoor(world, assets=assets, projects=projects, background=background, watch=watch, beat=beat),
         pages=Pages(is_ready=is_ready, webhook_key=webhook_key, version=version),
+        guesses=guesses,
     )
-    is_over = stopping or asyncio.Event()
+    return _Gateway(
+        world=world,
+        doors=doors,
+        stopping=stopping or asyncio.Event(),
+        request_ids=request_ids,
+        denied=denied,
+        trusted=trusted,
+        headers=headers,
+    )
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        assert scope["type"] == "http", "the server is started without lifespan and web sockets"
-        request_id = request_ids()
-        try:
-            reply = await doors.answer(scope, receive, request_id)
-        except Disconnected:
-            return
-        except Exception as error:  # noqa: BLE001 - the last line before the caller, who gets an answer always
-            refusal = _refusal_of(error, world, request_id)
-            reply = doors.refuse(refusal, scope)
-            if denied is not None and isinstance(refusal, ACCESS):
-                denied(_denial(refusal, scope))
-            named = _project_of(scope)
-            world.log.info("call refused", request_id=request_id, status=reply.status, code=refusal.code, **named)
-        if isinstance(reply, StreamReply):
-            try:
-                await send(_head(reply, request_id))
-                await write_out(reply, receive, send, is_over)
-            except Exception as error:  # noqa: BLE001 - too late for an answer: who reads the stream asks again
-                refusal = _refusal_of(error, world, request_id)
-                world.log.info("stream broken off", request_id=request_id, code=refusal.code)
-            finally:
-                reply.close()
-            await send({"type": "http.response.body", "body": b""})
-        else:
-            await send(_head(reply, request_id))
-            await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
 
-    return app
+def _name_caller(scope: Scope, trusted: Trusted) -> None:
+    """Whoever looks at the scope from here on sees the caller, not the proxies in between."""
+    if trusted.networks and (client := scope.get("client")):
+        told = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        scope["client"] = (trusted.caller(client[0], told), client[1])
 
 
 def _project_of(scope: Scope) -> dict[str, str]:
@@ -192,12 +252,12 @@ def _refusal_of(error: Exception, world: World, request_id: str) -> Refusal:
     return InternalFailure()
 
 
-def _head(reply: Reply | StreamReply, request_id: str) -> dict[str, object]:
-    headers = [*_HEADERS, (b"x-tollhouse-request-id", request_id.encode())]
+def _head(reply: Reply | StreamReply, request_id: str, more: Headers) -> dict[str, object]:
+    headers = [*FIXED, *more, (b"x-tollhouse-request-id", request_id.encode())]
     if isinstance(reply, Reply) and reply.status != NOT_MODIFIED:
         headers.append((b"content-length", b"%d" % len(reply.body)))
     own = {name.lower().encode(): value.encode("latin-1") for name, value in reply.headers.items()}
-    for name, value in _REPLACEABLE_HEADERS.items():
+    for name, value in REPLACEABLE.items():
         if chosen := own.pop(name, value.encode()):
             headers.append((name, chosen))
     return {"type": "http.response.start", "status": reply.status, "headers": [*headers, *own.items()]}

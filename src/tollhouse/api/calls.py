@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tollhouse.api.access import Access, Projects
+from tollhouse.api.guessing import Guess, GuessLimits, Secret
 from tollhouse.api.problems import REPEATED, REPEATED_SESSION, Reply, reply_to
 from tollhouse.api.sessions import Method, find_method
 from tollhouse.api.wire.document import read_json
@@ -32,6 +33,7 @@ from tollhouse.refusal import (
     RequestInvalid,
     RequestTooLarge,
     SessionUnknown,
+    TokenUnknown,
 )
 
 BODY_BYTES_MAX = 256 * 1024
@@ -72,9 +74,18 @@ def header(headers: dict[bytes, bytes], name: bytes) -> str | None:
 class Calls:
     """Answers calls of the merchant's API."""
 
-    def __init__(self, world: World, *, projects: Projects, background: Background, idempotency_secret: bytes) -> None:
+    def __init__(
+        self,
+        world: World,
+        *,
+        projects: Projects,
+        background: Background,
+        idempotency_secret: bytes,
+        guesses: GuessLimits,
+    ) -> None:
         self._world = world
-        self._access = Access(projects, world.clock.monotonic)
+        self._guesses = guesses
+        self._access = Access(projects, world.clock.monotonic, guesses)
         self._background = background
         self._secret = idempotency_secret
         self._in_flight: set[tuple[str, str]] = set()
@@ -91,7 +102,7 @@ class Calls:
         body = await read_body(headers, receive)
         _require_json(header(headers, b"content-type"))
         name, signature = header(headers, b"x-partner-project"), header(headers, b"x-partner-sign")
-        project = await self._access.admit(name, signature, body)
+        project = await self._access.admit(name, signature, body, source=source_of(scope))
         members = read_json(body)
         arrival = Arrival(
             request_id=request_id,
@@ -136,6 +147,17 @@ class Calls:
         finally:
             self._in_flight.discard(mine)
 
+    async def _tell(self, arrival: Arrival, asked: Any) -> bytes:
+        """The answer of a method that changes nothing. Who asks for too many tokens that do not exist must wait."""
+        assert arrival.method.answer is not None
+        guess = Guess(Secret.CARD_TOKEN, f"project {arrival.project.name}", "")
+        self._guesses.require_few(guess)
+        try:
+            return await arrival.method.answer(self._world, arrival.project, asked)
+        except TokenUnknown:
+            self._guesses.wrong(guess)
+            raise
+
     async def _carry_out(self, arrival: Arrival, members: dict[str, Any], claim: KeyClaim | None) -> Reply:
         world, method, project = self._world, arrival.method, arrival.project
         besides = Besides(now=world.clock.now(), submerchant=arrival.header(b"x-partner-submerchant"))
@@ -149,7 +171,7 @@ class Calls:
         if asked.session_id is not None and not SESSION_ID.fullmatch(asked.session_id):
             raise SessionUnknown
         if method.answer is not None:
-            return Reply(status=200, body=await method.answer(world, project, asked), headers={})
+            return Reply(status=200, body=await self._tell(arrival, asked), headers={})
         assert method.carry_out is not None, "what no project has was refused above"
         note = _note(arrival, 200)
         call = Call(project=project, api_version=arrival.api_version, note=note, claim=claim)
@@ -167,6 +189,12 @@ class Calls:
         elif settled.session.lease_owner == world.node:
             self._background(drive(world, settled.session))
         return Reply(status=200, body=world.wire.answer_body(settled.answer, arrival.api_version), headers={})
+
+
+def source_of(scope: Scope) -> str | None:
+    """The address that a request comes from, where it is known."""
+    client = scope.get("client")
+    return client[0] if client else None
 
 
 def _again(used: UsedKey, claim: KeyClaim) -> Reply:

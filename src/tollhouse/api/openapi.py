@@ -25,12 +25,17 @@ REQUEST_SHAPES: dict[str, Shape] = {
     "session/status": shapes.SessionRequest,
     "token": tokens.TokenRequest,
     "token/info": tokens.InfoRequest,
+    "tokenize/elements": tokens.ElementsRequest,
 }
 assert set(REQUEST_SHAPES) == {method.name for method in METHODS}
 
 ANSWER_SHAPES: dict[int, Shape] = {1: answers.AnswerV1, 2: answers.AnswerV2}
 # Of methods whose answer is no session.
-OWN_ANSWER_SHAPES: dict[str, Shape] = {"token": tokens.TokenAnswer, "token/info": tokens.InfoAnswer}
+OWN_ANSWER_SHAPES: dict[str, Shape] = {
+    "token": tokens.TokenAnswer,
+    "token/info": tokens.InfoAnswer,
+    "tokenize/elements": tokens.ElementsAnswer,
+}
 WEBHOOK_SHAPES: dict[int, Shape] = {1: answers.WebhookV1, 2: answers.WebhookV2}
 
 SUMMARIES = {
@@ -43,6 +48,7 @@ SUMMARIES = {
     "session/refund": "Give captured money back, whole or in part; every call is a new refund",
     "session/status": "Read a session with everything in it",
     "token": "A public token: opens the payment form for one session, or turns a card into a token in a browser",
+    "tokenize/elements": "Turn card numbers into tokens; such a token has no expiry and pays no session",
     "token/info": "What a token stands for, and whether it can still be used",
 }
 EVENT_SUMMARIES = {

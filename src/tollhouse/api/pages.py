@@ -24,6 +24,7 @@ _WELCOME = b"""<!doctype html>
 <p>There is nothing to pay on this page. Whoever builds a shop finds the <a href="/docs">reference of the API</a>.</p>
 </main></body></html>
 """
+_ALONE = {"Cross-Origin-Opener-Policy": "same-origin"}
 _WELCOME_POLICY = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
@@ -58,9 +59,9 @@ class Pages:
             return _page(pem.encode(), "application/x-pem-file")
         match path:
             case "/":
-                return _page(_WELCOME, _HTML, {"Content-Security-Policy": _WELCOME_POLICY})
+                return _page(_WELCOME, _HTML, _ALONE | {"Content-Security-Policy": _WELCOME_POLICY})
             case "/docs":
-                return _page(self._page, _HTML, {"Content-Security-Policy": CONTENT_POLICY})
+                return _page(self._page, _HTML, _ALONE | {"Content-Security-Policy": CONTENT_POLICY})
             case "/openapi.json":
                 return _page(self._document, _JSON)
             case "/readyz":

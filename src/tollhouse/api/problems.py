@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from tollhouse import refusal as r
@@ -13,6 +14,7 @@ STATUS: dict[type[r.Refusal], int] = {
     r.PublicTokenInvalid: 401,
     r.NotPermitted: 403,
     r.TooManyRequests: 429,
+    r.GuessedTooOften: 429,
     r.MethodUnknown: 404,
     r.MethodNotAllowed: 405,
     r.RequestTooLarge: 413,
@@ -63,5 +65,7 @@ def reply_to(refusal: r.Refusal, *, allow: str = "POST") -> Reply:
         headers = {"Allow": allow}
     elif isinstance(refusal, r.KeyUsed):
         headers = {REPEATED_SESSION: refusal.session_id}
+    elif isinstance(refusal, r.GuessedTooOften):
+        headers = {"Retry-After": str(math.ceil(refusal.wait_seconds))}
     body = refused_body(refusal.code, refusal.description)
     return Reply(status=STATUS[type(refusal)], body=body, headers=headers)

@@ -17,6 +17,7 @@ from tollhouse.flows.issue_token import card_token_info, issue_token, public_tok
 from tollhouse.flows.refund import refund
 from tollhouse.flows.settle import Call, Settled
 from tollhouse.flows.start_payment import init_payment, start_payment
+from tollhouse.flows.tokenize_elements import tokenize_elements
 from tollhouse.merchant import Project
 from tollhouse.ports import World
 from tollhouse.refusal import SessionUnknown
@@ -89,7 +90,12 @@ async def _token_info(world: World, project: Project, asked: tokens.AskedInfo) -
     if asked.public_token is not None:
         return tokens.public_info_body(asked.public_token, await public_token_info(world, project, asked.public_token))
     assert asked.card_token is not None, "the form requires one of them"
-    return tokens.card_info_body(await card_token_info(world, project, asked.card_token), is_hash=asked.is_hash)
+    found = await card_token_info(world, project, asked.card_token, path=asked.card_path)
+    return tokens.card_info_body(found, is_hash=asked.is_hash)
+
+
+async def _tokenize_elements(world: World, project: Project, asked: tokens.AskedElements) -> bytes:
+    return tokens.elements_body(await tokenize_elements(world, project, asked.numbers))
 
 
 def _session_of(asked: Asked) -> str:
@@ -108,6 +114,7 @@ METHODS = (
     Method(name="session/status", read=requests.read_session, carry_out=_status, is_writing=False),
     Method(name="token", read=tokens.read_token, answer=_token, is_writing=False),
     Method(name="token/info", read=tokens.read_info, answer=_token_info, is_writing=False),
+    Method(name="tokenize/elements", read=tokens.read_elements, answer=_tokenize_elements, is_writing=False),
 )
 
 _LATER = Method(name="", read=requests.read_nothing, is_writing=False, is_later=True)
@@ -120,7 +127,6 @@ LATER_METHODS = (
     *(
         replace(_LATER, name=name)
         for name in (
-            "tokenize/elements",
             "recurrent/status",
             "recurrent/disable",
             "wallet/balance",

@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+from tollhouse.boot import retention
+from tollhouse.boot.vault_place import TLS, TLS_NEEDS, read_place
+from tollhouse.source import Trusted
+
 ADDRESS_LENGTH_MAX = 200  # 3-D Secure has 256 for an address below ours
 PREFIX = "TOLLHOUSE_"
 
@@ -119,16 +123,22 @@ def _key_server(text: str) -> str:
     return text.rstrip("/")
 
 
-def _mode(text: str) -> str:
-    if _choice("development", "production")(text) == "production":
-        raise ValueError("expected development: production arrives in a later version")
-    return "development"
+def _proxies(text: str) -> str:
+    Trusted.parse(text)
+    return text
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,6}", text) or not 1 <= int(text) <= 100_000:
+        raise ValueError("expected a number from 1 to 100000")
+    return int(text)
 
 
 _read_host = _text(r"[0-9A-Za-z_.:-]+", "expected the name or the address of a machine, such as 127.0.0.1 or 0.0.0.0")
 
 _read_label = _text(r"[ -~]{1,32}", "expected at most 32 printable characters")
 _read_name = _text(r"[0-9A-Za-z._-]{1,64}", "expected at most 64 letters, digits, dots and dashes")
+_read_users = _text(r"[0-9A-Za-z._-]+( *, *[0-9A-Za-z._-]+)*", "expected names of users with commas between")
 _read_mount = _text(r"[0-9A-Za-z_-]+(/[0-9A-Za-z_-]+)*", "expected a path such as transit or team/transit")
 
 
@@ -143,6 +153,10 @@ class Config:
     sandbox_port: Annotated[int, Setting("8402", "Port of the sandbox's books and controls.", _port)]
     acquirer_host: Annotated[str, Setting("127.0.0.1", "Machine of the acquirer, ISO 8583 over TCP.", _read_host)]
     acquirer_port: Annotated[int, Setting("8583", "Port of the acquirer.", _port)]
+    acquirer_demands_cvv: Annotated[
+        str,
+        Setting("off", "Whether the acquirer takes cards with a security code only: on or off.", _choice("on", "off")),
+    ]
     public_url: Annotated[
         str, Setting("", "How payers and merchants reach us; empty: http://127.0.0.1:<port>.", _web_address)
     ]
@@ -171,7 +185,30 @@ class Config:
         str, Setting("info", "Least important line to log.", _choice("debug", "info", "warning", "error"))
     ]
     log_format: Annotated[str, Setting("text", "Lines for people or for machines.", _choice("text", "json"))]
-    mode: Annotated[str, Setting("development", "Which ports are wired.", _mode)]
+    mode: Annotated[
+        str,
+        Setting(
+            "development",
+            "development, or production: refuses to start with what is not fit for real cards.",
+            _choice("development", "production"),
+        ),
+    ]
+    tls_certificate_file: Annotated[
+        str, Setting("", "Certificate of the gateway with its chain, PEM; empty: plain HTTP.", _file)
+    ]
+    tls_key_file: Annotated[str, Setting("", "Private key of that certificate, PEM without a password.", _file)]
+    trusted_proxies: Annotated[
+        str,
+        Setting(
+            "",
+            "Addresses or networks of the proxies before us, with commas; whom they name as the caller is believed.",
+            _proxies,
+        ),
+    ]
+    connections_max: Annotated[int, Setting("2000", "Most connections to the gateway at a time.", _count)]
+    connections_per_address_max: Annotated[
+        int, Setting("200", "Most of them from one address; proxies are not counted so.", _count)
+    ]
     vault_keys: Annotated[
         str,
         Setting(
@@ -200,6 +237,46 @@ class Config:
     vault_transit_ca_file: Annotated[
         str, Setting("", "Certificates that the server's must come from; empty: those of the system.", _file)
     ]
+    vault_url: Annotated[
+        str,
+        Setting(
+            "", "Where the vault runs; empty: inside the gateway; unix: or tls://host:port: on its own.", read_place
+        ),
+    ]
+    vault_listen: Annotated[
+        str,
+        Setting("", "Where tollhouse vault serve listens; empty: at the socket of TOLLHOUSE_VAULT_URL.", read_place),
+    ]
+    vault_users: Annotated[
+        str, Setting("", "Users who may speak with the vault at its socket; empty: its own alone.", _read_users)
+    ]
+    vault_certificate_file: Annotated[str, Setting("", "This process's certificate towards vault or node.", _file)]
+    vault_key_file: Annotated[str, Setting("", "Private key of that certificate, readable by us alone.", _file)]
+    vault_ca_file: Annotated[str, Setting("", "Authority that certificates of vault and nodes are from.", _file)]
+    vault_revoked_file: Annotated[
+        str, Setting("", "List of revoked certificates (PEM CRL), read again when it changes.", _file)
+    ]
+    vault_database_url: Annotated[
+        str, Setting("", "Database as the vault reaches it; empty: as TOLLHOUSE_DATABASE_URL.", _database_address)
+    ] = field(repr=False)
+    retention_cards_days: Annotated[
+        int, Setting("540", "How long a card is kept for refunds of what was paid with it.", retention.read_cards)
+    ]
+    retention_personal_days: Annotated[
+        int, Setting("540", "How long what is known of a payer is kept after their session.", retention.read_personal)
+    ]
+    retention_events_days: Annotated[int, Setting("90", "How long events are kept.", retention.read_events)]
+    retention_books_days: Annotated[
+        int, Setting("3650", "How long the law wants the books; they are never purged.", retention.read_books)
+    ]
+    retention_purge: Annotated[
+        str, Setting("daily", "Whether workers purge by themselves: daily or off.", _choice("daily", "off"))
+    ]
+
+    @property
+    def is_production(self) -> bool:
+        """Whether real cards are expected."""
+        return self.mode == "production"
 
     @property
     def keepers(self) -> tuple[str, ...]:
@@ -232,9 +309,10 @@ def load_config(env: Mapping[str, str], **overrides: object) -> Config:
             values[name] = setting.read(text) if text else ""
         except ValueError as error:
             # A malformed address may hold its password anywhere.
-            shown = "" if name == "database_url" else f"={text[:100]!a}"
+            shown = "" if name.endswith("database_url") else f"={text[:100]!a}"
             raise ConfigError(f"{variable(name)}{shown}: {error}") from None
-    values["public_url"] = values["public_url"] or f"http://127.0.0.1:{values['port']}"
+    scheme = "https" if values["tls_certificate_file"] else "http"
+    values["public_url"] = values["public_url"] or f"{scheme}://127.0.0.1:{values['port']}"
     values["directory_url"] = (
         values["directory_url"] or f"http://{_reached(values['host'])}:{values['sandbox_port']}/ds"
     )
@@ -268,10 +346,19 @@ def _refuse_conflicts(config: Config) -> None:
                 f"{variable(name)}={port}: {taken[port]} has the same port; choose another for one of them"
             )
         taken[port] = variable(name)
+    for name, other in (("tls_certificate_file", "tls_key_file"), ("tls_key_file", "tls_certificate_file")):
+        if getattr(config, name) and not getattr(config, other):
+            raise ConfigError(f"{variable(other)}: is missing, and {variable(name)} is nothing without it")
     for keeper in config.keepers:
         for name in KEEPER_NEEDS.get(keeper, ()):
             if not getattr(config, name):
                 raise ConfigError(f"{variable(name)}: is missing, and {variable('vault_keys')}={keeper} needs it")
+    for name in ("vault_url", "vault_listen"):
+        for needed in TLS_NEEDS if getattr(config, name).startswith(f"{TLS}:") else ():
+            if not getattr(config, needed):
+                raise ConfigError(
+                    f"{variable(needed)}: is missing, and {variable(name)}={getattr(config, name)} needs it"
+                )
     if config.in_flight_limit_seconds < config.answer_limit_seconds:
         raise ConfigError(
             f"{variable('in_flight_limit_seconds')}={config.in_flight_limit_seconds:g}: shorter than"

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
-import socket
 import time
-from collections.abc import Iterator
 from importlib.metadata import version
 from importlib.resources import files
 
 import structlog
-import uvicorn
 import uvloop
 
 from tollhouse.api.access import AccessProject
 from tollhouse.api.app import build_app
 from tollhouse.api.widget.assets import Assets
 from tollhouse.boot.config import Config
+from tollhouse.boot.purging import purge_loop
+from tollhouse.boot.server import headers_of, serve_app
 from tollhouse.boot.wiring import Node, open_node
 from tollhouse.ports import StoreUnreachable
 from tollhouse.signing import parse_public_key
+from tollhouse.source import Trusted
 from tollhouse.store.migrate import check
 from tollhouse.store.postgres import LOST
 from tollhouse.store.projects import KnownProject, find_project
+from tollhouse.vault.port import sweep_cvvs
 from tollhouse.worker.loops import recover_loop
 
 PROJECT_FRESH_SECONDS = 1.0
@@ -89,13 +89,14 @@ async def _serve(config: Config) -> None:
 
         async def is_ready() -> bool:
             async with asyncio.timeout(READY_SECONDS_MAX):
+                await node.vault.check()
                 return await node.store.pool.fetchval("select true") is True
 
         app = build_app(
             node.world,
             projects=projects,
             background=node.tasks.start,
-            idempotency_secret=node.keys.idempotency_secret,
+            idempotency_secret=node.vault.idempotency_secret,
             webhook_key=projects.webhook_key,
             is_ready=is_ready,
             version=version("tollhouse"),
@@ -103,51 +104,10 @@ async def _serve(config: Config) -> None:
             watch=node.watch,
             stopping=stop,
             denied=node.audit.deny,
+            trusted=Trusted.parse(config.trusted_proxies),
+            headers=headers_of(config),
         )
-        server = _Server(
-            uvicorn.Config(
-                app,
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                date_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=75,
-                timeout_graceful_shutdown=5,
-            )
-        )
-        with _listening(config.host, config.port) as listener:
-            log.info("gateway ready", url=config.public_url, node=node.world.node)
-            await server.serve_until(stop, listener)
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals to us: raised again, they would end the process before the node is closed in order."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def serve_until(self, stop: asyncio.Event, listener: socket.socket) -> None:
-        """Serve until it is asked to stop, then let the calls at work end."""
-        serving = asyncio.create_task(self.serve(sockets=[listener]))
-        asked = asyncio.create_task(stop.wait())
-        await asyncio.wait([serving, asked], return_when=asyncio.FIRST_COMPLETED)
-        asked.cancel()
-        self.should_exit = True
-        await serving
-
-
-@contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    listener = socket.create_server((host, port), backlog=1024)
-    try:
-        yield listener
-    finally:
-        listener.close()
+        await serve_app(app, config, stop)
 
 
 async def _work(config: Config) -> None:
@@ -160,6 +120,8 @@ async def _work(config: Config) -> None:
             asyncio.create_task(_sweep_loop(node)),
             asyncio.create_task(node.directory.refresh_daily()),
         ]
+        if config.retention_purge == "daily":
+            loops.append(asyncio.create_task(purge_loop(config, node)))
         log.info("workers ready", node=node.world.node)
         stopped = asyncio.create_task(stop.wait())
         done, running = await asyncio.wait([stopped, *loops], return_when=asyncio.FIRST_COMPLETED)
@@ -182,7 +144,7 @@ async def _sweep_loop(node: Node) -> None:
     """Erase keys of security codes that no row names any more, such as those a crash left behind."""
     while True:
         try:
-            erased = await node.vault.sweep_cvvs(node.store.live_cvv_slots)
+            erased = await sweep_cvvs(node.vault, node.store.live_cvv_slots)
         except StoreUnreachable as problem:
             node.world.log.warning("security codes are swept later", why=str(problem))
             erased = 0

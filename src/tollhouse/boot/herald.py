@@ -20,7 +20,7 @@ from tollhouse.net.http import WebhookSender
 from tollhouse.ports import ClaimedDelivery, Posted
 from tollhouse.signing import ed25519_signature, sign_rsa
 from tollhouse.store.projects import find_project
-from tollhouse.vault.secrets import ProjectSecrets
+from tollhouse.vault.port import NodeVault
 from tollhouse.webhook import ANSWER_SECONDS_MAX, JITTER_PERCENT_MAX, hmac_signature, signed_content
 
 
@@ -42,9 +42,9 @@ class _Keys:
 class WebhookHerald:
     """Implements the port `Herald`."""
 
-    def __init__(self, pool: asyncpg.Pool, project_secrets: ProjectSecrets, sender: WebhookSender) -> None:
+    def __init__(self, pool: asyncpg.Pool, vault: NodeVault, sender: WebhookSender) -> None:
         self._pool = pool
-        self._project_secrets = project_secrets
+        self._vault = vault
         self._sender = sender
         self._keys: dict[str, _Keys] = {}
         # An RSA signature costs more CPU than anything else a payment needs: it must not stop the event loop.
@@ -93,9 +93,8 @@ class WebhookHerald:
         if known is None:
             row = await find_project(self._pool, project)
             assert row is not None, "an event of a project that does not exist"
-            document = msgspec.json.decode(
-                await self._project_secrets.unseal(project, row.sealed_secrets), type=SecretsDocument
-            )
+            plain = await self._vault.open_secrets(project, row.sealed_secrets)
+            document = msgspec.json.decode(plain, type=SecretsDocument)
             rsa = load_pem_private_key(document.rsa_pem.encode(), None)
             assert isinstance(rsa, RSAPrivateKey)
             seed = base64.b64decode(document.ed25519_seed)

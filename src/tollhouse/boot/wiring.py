@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,12 +13,11 @@ from tollhouse.acquirers import ACQUIRERS
 from tollhouse.acquirers.message import Response
 from tollhouse.api.widget.watch import Watch
 from tollhouse.api.wire import JsonWire
-from tollhouse.audit import DONE, Act
 from tollhouse.boot.chance import NodeIds, NodeNaming, SystemClock, new_node, new_terminals
 from tollhouse.boot.config import Config
 from tollhouse.boot.directory import KnownDirectory
 from tollhouse.boot.herald import WebhookHerald
-from tollhouse.boot.keyholders import open_keys, root_from_socket
+from tollhouse.boot.vaults import OpenVault, open_vault
 from tollhouse.change import Change
 from tollhouse.flows.hear import hear_late
 from tollhouse.net.directory import DirectoryLink
@@ -30,10 +28,8 @@ from tollhouse.ports import World
 from tollhouse.routing import SANDBOX
 from tollhouse.store.postgres import PostgresStore, open_pool
 from tollhouse.store.tokens import PostgresTokens
-from tollhouse.vault.audit_log import AuditLog
-from tollhouse.vault.embedded import EmbeddedVault
 from tollhouse.vault.keyset import KeySet
-from tollhouse.vault.secrets import ProjectSecrets
+from tollhouse.vault.port import NodeAudit, NodeVault
 from tollhouse.worker.loops import Deliverer
 from tollhouse.worker.tasks import Tasks
 
@@ -48,13 +44,13 @@ class Node:
 
     world: World
     store: PostgresStore
-    vault: EmbeddedVault
+    vault: NodeVault
     directory: KnownDirectory
-    keys: KeySet
+    keys: KeySet | None  # only with the vault inside
     tasks: Tasks
     deliverer: Deliverer
     watch: Watch
-    audit: AuditLog
+    audit: NodeAudit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,16 +68,29 @@ async def open_node(config: Config, *, polls: bool, stop: asyncio.Event) -> Asyn
 
     Raises `KeysRefused` when the keys are not those of the database, or when `stop` comes before custodians do.
     """
-    log = structlog.get_logger()
     name = config.node or new_node()
-    pool = await open_pool(config.database_url)
-    watch = Watch()
-    store = PostgresStore(pool, node=name, changed=lambda change: _tell(change, watch, deliverer))
-    keys = await open_keys(config, pool, root_from_socket(config.home, name, tell=log.info, stop=stop))
-    keys.follow(tell=log.warning)
-    audit = AuditLog(pool, process=name, who=f"node {name}", origin=socket.gethostname(), tell=log.error)
-    await audit.write(Act(what="process.start", outcome=DONE, details="worker" if polls else "gateway"))
-    vault = await EmbeddedVault.open(pool, config.home, name, keys=keys, audit=audit)
+    nodes: list[Node] = []
+    store = PostgresStore(
+        await open_pool(config.database_url), node=name, changed=lambda change: _tell(change, nodes[0])
+    )
+    try:
+        role = "worker" if polls else "gateway"
+        async with (
+            open_vault(config, store.pool, name, role=role, stop=stop) as opened,
+            _node_on(config, store, name, opened, polls=polls) as node,
+        ):
+            nodes.append(node)
+            yield node
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def _node_on(
+    config: Config, store: PostgresStore, name: str, opened: OpenVault, *, polls: bool
+) -> AsyncIterator[Node]:
+    log = structlog.get_logger()
+    pool, vault = store.pool, opened.vault
     tasks = Tasks(log)
     clock = SystemClock()
     terminals = new_terminals()
@@ -90,7 +99,7 @@ async def open_node(config: Config, *, polls: bool, stop: asyncio.Event) -> Asyn
         tasks.start(hear_late(world, SANDBOX, response))
 
     ways = _ways(config, vault, terminals, on_unmatched)
-    herald = WebhookHerald(pool, ProjectSecrets(keys.ring), ways.webhooks)
+    herald = WebhookHerald(pool, vault, ways.webhooks)
     ids = NodeIds()
     directory = KnownDirectory(pool, ways.directory, clock=clock, ids=ids, log=log)
     world = World(
@@ -109,18 +118,19 @@ async def open_node(config: Config, *, polls: bool, stop: asyncio.Event) -> Asyn
         log=log,
         limits=Limits(answer_seconds=config.answer_limit_seconds, in_flight_seconds=config.in_flight_limit_seconds),
         public_url=config.public_url,
+        demand_cvv=frozenset({SANDBOX} if config.acquirer_demands_cvv == "on" else ()),
     )
     deliverer = Deliverer(world, tasks, polls=polls)
     node = Node(
         world=world,
         store=store,
         vault=vault,
-        keys=keys,
+        keys=opened.keys,
         directory=directory,
         tasks=tasks,
         deliverer=deliverer,
-        watch=watch,
-        audit=audit,
+        watch=Watch(),
+        audit=opened.audit,
     )
     try:
         async with _running(node, ways):
@@ -129,14 +139,14 @@ async def open_node(config: Config, *, polls: bool, stop: asyncio.Event) -> Asyn
         herald.close()
 
 
-def _tell(change: Change, watch: Watch, deliverer: Deliverer) -> None:
+def _tell(change: Change, node: Node) -> None:
     """A change of this node's is durable: forms that show it, and webhooks that announce it."""
-    watch.tell(change.session.project, change.session.id)
+    node.watch.tell(change.session.project, change.session.id)
     if change.events:
-        deliverer.tell(change.session.project, change.session.id)
+        node.deliverer.tell(change.session.project, change.session.id)
 
 
-def _ways(config: Config, vault: EmbeddedVault, terminals: Sequence[str], on_unmatched: OnUnmatched) -> _Ways:
+def _ways(config: Config, vault: NodeVault, terminals: Sequence[str], on_unmatched: OnUnmatched) -> _Ways:
     acquirer = AcquirerLink(
         config.acquirer_host,
         config.acquirer_port,
@@ -157,8 +167,6 @@ async def _running(node: Node, ways: _Ways) -> AsyncIterator[None]:
     await ways.webhooks.start()
     await ways.acquirer.start()
     await ways.directory.start()
-    assert node.keys.audit_key is not None
-    node.audit.follow(node.keys.audit_key)
     beside = [asyncio.create_task(node.deliverer.run()), asyncio.create_task(node.directory.watch())]
     try:
         await node.directory.start()  # waits a little: a payment right after the start shall know the card ranges
@@ -172,7 +180,3 @@ async def _running(node: Node, ways: _Ways) -> AsyncIterator[None]:
         await node.tasks.close(patience_seconds=CLOSE_SECONDS_MAX)  # the last answers, which nobody waited for
         await ways.directory.close()
         await ways.webhooks.close()
-        await node.vault.close()
-        await node.audit.close(node.keys.audit_key, last=Act(what="process.stop", outcome=DONE))
-        await node.keys.close()
-        await node.store.close()

@@ -25,5 +25,6 @@ def command(config: Config, as_json: bool) -> None:
     if not as_json:
         click.echo(example(), nl=False)
         return
-    values = asdict(config) | {"home": str(config.home), "database_url": without_password(config.database_url)}
+    addresses = {name: without_password(getattr(config, name)) for name in ("database_url", "vault_database_url")}
+    values = asdict(config) | {"home": str(config.home)} | addresses
     click.echo(json.dumps(values, indent=2))

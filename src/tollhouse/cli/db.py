@@ -16,17 +16,23 @@ from tollhouse.cli.settings import with_config
 
 
 @contextmanager
-def database_of(config: Config) -> Iterator[str]:
-    """The address of the configured database; an embedded one that does not run is started meanwhile."""
+def database_of(config: Config, *, as_superuser: bool = False) -> Iterator[str]:
+    """The address of the configured database; an embedded one that does not run is started meanwhile.
+
+    `as_superuser` speaks of the embedded one alone: the login of another is the operator's choice.
+    """
+    from tollhouse.store.cluster import ROLE, SUPERUSER
     from tollhouse.store.embedded import Embedded, running_dsn
 
-    dsn = config.database_url or running_dsn(config.home)
+    role = SUPERUSER if as_superuser else ROLE
+    dsn = config.database_url or running_dsn(config.home, role)
     if dsn is not None:
         yield dsn
         return
     server = Embedded(config.home)
     try:
-        yield server.start()
+        server.start()
+        yield server.dsn_as(role)
     finally:
         server.stop()
 
@@ -43,12 +49,17 @@ def command() -> None:
 @with_config("home", "database_url")
 def migrate(config: Config, as_json: bool) -> None:
     """Apply the migrations that are missing; `tollhouse up` does it by itself."""
+    from tollhouse.cli.acting import record_done, shortened
     from tollhouse.store.migrate import apply
+    from tollhouse.store.roles import grant_again
 
     if not config.database_url:
         make_home(config.home)
     with database_of(config) as dsn:
         applied = asyncio.run(apply(dsn))
+        if applied:
+            asyncio.run(record_done(dsn, "database.migrate", details=shortened(applied)))
+        asyncio.run(grant_again(dsn))
     if as_json:
         click.echo(json.dumps({"applied": applied}))
         return
@@ -76,3 +87,27 @@ def status(config: Config, as_json: bool) -> None:
             for line in lines:
                 click.echo(f"{line['number']:04d}_{line['name']}  {line['applied_at'] or 'not applied'}")
         asyncio.run(check(dsn))
+
+
+@command.command(epilog="\b\nExamples:\n  tollhouse db roles\n  tollhouse db roles --print | psql -d tollhouse")
+@click.option("--print", "is_printed", is_flag=True, help="Change nothing; print the statements for a superuser.")
+@with_config("home", "database_url")
+def roles(config: Config, is_printed: bool) -> None:
+    """Make the database roles of the gateway and of the vault, or give them their rights again.
+
+    Neither reads what is the other's. They get no password here: give them one, or certificates, as your server wants.
+    """
+    from tollhouse.cli.acting import record_done
+    from tollhouse.store.migrate import check
+    from tollhouse.store.roles import make, script
+
+    if not config.database_url and not (config.home / "postgres").exists():
+        raise Failure(f"there is no database in {config.home} yet; `tollhouse up` makes one")
+    with database_of(config, as_superuser=True) as dsn:
+        asyncio.run(check(dsn))
+        if is_printed:
+            click.echo(asyncio.run(script(dsn)), nl=False)
+            return
+        made = asyncio.run(make(dsn))
+        asyncio.run(record_done(dsn, "database.roles", details=" ".join(made.both)))
+    click.echo(f"the gateway's role is {made.gateway}, the vault's is {made.vault}")

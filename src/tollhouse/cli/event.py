@@ -91,6 +91,7 @@ def show(config: Config, *, event_id: str, project: str | None, as_json: bool) -
 @with_config("home", "database_url")
 def resend(config: Config, *, event_id: str, project: str | None, as_json: bool) -> None:
     """Send an event again: same id and body, at once, with a retry window of its own."""
+    from tollhouse.cli.acting import recorded
     from tollhouse.store.projects import find_project
     from tollhouse.store.reads import resend_event
 
@@ -102,7 +103,8 @@ def resend(config: Config, *, event_id: str, project: str | None, as_json: bool)
                 f"project {event.project} has no webhook address; give it one first with"
                 f" `tollhouse project set {event.project} --webhook-url URL`"
             )
-        await resend_event(pool, event.project, event.id, datetime.now(UTC))
+        async with recorded(pool, "event.resend", f"{event.project}/{event.id}"):
+            await resend_event(pool, event.project, event.id, datetime.now(UTC))
         return await _load(pool, event.project, event_id)
 
     event = on_database(config, work)

@@ -24,7 +24,6 @@ PUBLIC_KEY_BYTES_MAX = 64 * 1024
 LATER: dict[str, object] = {
     "sync_payments": False,
     "redirect_passthrough": False,
-    "card_id": "off",
     "signature": "body",
 }
 

@@ -20,6 +20,7 @@ from tollhouse.cli.database import on_database
 from tollhouse.cli.failure import Failure
 from tollhouse.cli.home import make_home
 from tollhouse.cli.listening import local_url
+from tollhouse.cli.serving import refuse_in_production
 from tollhouse.cli.settings import with_config
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def places_of(config: Config) -> Places:
 @with_config("home", "host", "port", "shop_port", "public_url", "database_url", "log_level", "log_format")
 def command(config: Config) -> None:
     """Run the demo shop alone. It makes, or comes back to, the project `shop`; payments need a running gateway."""
+    refuse_in_production(config, "the demo shop")
     set_up_logs(config.log_level, config.log_format)
     make_home(config.home)
     places = places_of(config)

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TextIO
 
 import click
@@ -28,7 +29,14 @@ _STEADY_SECONDS = 60.0
 _LAST_WORDS_SECONDS = 1.0
 _LINE_BYTES_MAX = 1_000_000
 _NAME_WIDTH = 8
-_COLOURS = {"up": "white", "postgres": "blue", "sandbox": "yellow", "gateway": "green", "work": "cyan"}
+_COLOURS = {
+    "up": "white",
+    "postgres": "blue",
+    "sandbox": "yellow",
+    "gateway": "green",
+    "work": "cyan",
+    "vault": "magenta",
+}
 
 
 class MergedLog:
@@ -59,14 +67,20 @@ class MergedLog:
         self.write("up", line)
 
 
+Ready = tuple[str, int, str] | Path | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One process to keep running. It is ready when this place answers an HTTP GET with 200, else when it lives."""
+    """One process to keep running.
+
+    It is ready when this place answers an HTTP GET with 200, or this socket takes connections, else when it lives.
+    """
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
-    ready_at: tuple[str, int, str] | None = None
+    ready_at: Ready = None
 
 
 class Kept:
@@ -156,6 +170,8 @@ class Kept:
             return not self._keeping.done()
         try:
             async with asyncio.timeout(_PROBE_SECONDS_MAX):
+                if isinstance(self._part.ready_at, Path):
+                    return await _takes_connections(self._part.ready_at)
                 return await _is_ready(*self._part.ready_at)
         except (OSError, TimeoutError):
             return False
@@ -181,6 +197,12 @@ class Kept:
 
 def _end(code: int) -> str:
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
+async def _takes_connections(path: Path) -> bool:
+    _, writer = await asyncio.open_unix_connection(path)
+    writer.close()
+    return True
 
 
 async def _is_ready(host: str, port: int, path: str) -> bool:

@@ -17,11 +17,14 @@ from typing import Any
 import click
 
 from tollhouse.boot.config import Config, environment_of, settings, variable
+from tollhouse.boot.vault_place import UNIX, listening_place
 from tollhouse.cli.failure import Failure
 from tollhouse.cli.home import Claim, claim, make_home
 from tollhouse.cli.listening import local_address, local_url, refuse_taken_ports
+from tollhouse.cli.serving import refuse_in_production
 from tollhouse.cli.settings import with_config
-from tollhouse.cli.supervise import Kept, MergedLog, Part
+from tollhouse.cli.supervise import Kept, MergedLog, Part, Ready
+from tollhouse.store.cluster import SUPERUSER
 from tollhouse.store.embedded import Embedded, EmbeddedFailed
 
 _READY_SECONDS_MAX = 60.0
@@ -40,6 +43,12 @@ Examples:
 @with_config()
 def command(config: Config) -> None:
     """Start everything on this machine: database, sandbox, gateway, workers, demo shop. Ctrl-C stops it."""
+    refuse_in_production(config, "the sandbox and the demo shop, which `tollhouse up` brings along")
+    if config.tls_certificate_file:
+        raise Failure(
+            f"TOLLHOUSE_TLS_CERTIFICATE_FILE={config.tls_certificate_file}: is for `tollhouse serve`;"
+            " what `tollhouse up` starts speaks plain HTTP on this machine, so unset it"
+        )
     log = MergedLog(config.log_format)
     if config.home.exists():
         make_home(config.home)
@@ -64,7 +73,7 @@ class _Up:
         self._log = log
         self._stop_asked = asyncio.Event()
         self._database = None if config.database_url else Embedded(config.home)
-        self._parts: list[Kept] = []
+        self._parts: dict[str, Kept] = {}
 
     async def run(self) -> None:
         """Returns after a clean stop that was asked for; raises a `Failure` where the start or a part fails."""
@@ -105,18 +114,20 @@ class _Up:
         if self._database is not None:
             dsn = self._start_database(self._database)
         await self._migrate(dsn)
-        sandbox, gateway, work, shop = self._parts = [
-            Kept(part, self._log) for part in _parts(replace(self._config, database_url=dsn))
-        ]
+        parts = _parts(await self._with_roles(dsn), owner_url=dsn)
+        self._parts = {part.name: Kept(part, self._log) for part in parts}
+        shop = self._parts["shop"]
         # Custodians enter each part once, for all processes that wait for it: so the shop waits with the others.
         has_custodians = "components" in self._config.keepers
-        for part in self._parts if has_custodians else (sandbox, gateway, work):
+        first = [part for name, part in self._parts.items() if has_custodians or part is not shop]
+        for part in first:
             await part.start()
         self._log.say("waiting until the gateway and the sandbox are ready")
         try:
             async with asyncio.timeout(None if has_custodians else _READY_SECONDS_MAX):
-                for part in (sandbox, gateway, work):
-                    await part.wait_until_ready()
+                for part in first:
+                    if part is not shop:
+                        await part.wait_until_ready()
                 if not has_custodians:
                     await shop.start()
                 await shop.wait_until_ready()
@@ -134,10 +145,30 @@ class _Up:
         return dsn
 
     async def _migrate(self, dsn: str) -> None:
+        from tollhouse.cli.acting import record_done, shortened
         from tollhouse.store.migrate import apply
 
         applied = await apply(dsn)
+        if applied:
+            await record_done(dsn, "database.migrate", details=shortened(applied))
         self._log.say(f"schema brought up to date: {', '.join(applied)}" if applied else "the schema is up to date")
+
+    async def _with_roles(self, dsn: str) -> Config:
+        """The configuration of gateway and workers: on our own server each of gateway and vault is a role of its own.
+
+        On another's server the operator says who logs in; roles that are there get their rights on new tables.
+        """
+        from tollhouse.store.roles import grant_again, make
+
+        if self._database is None:
+            await grant_again(dsn)
+            return replace(self._config, database_url=dsn)
+        made = await make(self._database.dsn_as(SUPERUSER))
+        return replace(
+            self._config,
+            database_url=self._database.dsn_as(made.gateway),
+            vault_database_url=self._database.dsn_as(made.vault),
+        )
 
     async def _watch(self, database: Embedded) -> None:
         """Starts the database again when it dies. The parts reconnect by themselves."""
@@ -158,37 +189,43 @@ class _Up:
 
     async def _keep(self) -> None:
         watching = [self._watch(self._database)] if self._database is not None else []
-        await asyncio.gather(*watching, *(part.keep() for part in self._parts))
+        await asyncio.gather(*watching, *(part.keep() for part in self._parts.values()))
 
     async def _stop(self) -> None:
-        """Stops in this order: who asks for payments, who takes them, who works on them, the sandbox, the database."""
+        """Stops in the order in which they need each other: who asks for payments first, the database last."""
         self._claimed.mark_stopping()
         self._log.say("stopping")
-        by_order = [self._parts[index] for index in (3, 1, 2, 0)] if self._parts else []
-        for part in by_order:
-            await part.stop()
+        for name in ("shop", "gateway", "work", "vault", "sandbox"):
+            if name in self._parts:
+                await self._parts[name].stop()
         if self._database is not None:
             # In a thread, so that a second Ctrl-C is heard while the database writes its pages.
             await asyncio.to_thread(self._database.stop)
         self._log.say("stopped")
 
 
-def _parts(config: Config) -> list[Part]:
-    """The processes of a run, in the order of their start."""
+def _parts(config: Config, *, owner_url: str) -> list[Part]:
+    """The processes of a run, in the order of their start. The shop makes its project, so it logs in as the owner."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("TOLLHOUSE_")}
     environment = ours | environment_of(config) | {"PYTHONUNBUFFERED": "1"}
+    owner = {variable("database_url"): owner_url, variable("vault_database_url"): ""}
     place = local_address(config.host)
-    wanted = (
+    wanted: list[tuple[str, str, Ready]] = [
         ("sandbox", "sandbox", (place, config.sandbox_port, "/healthz")),
         ("gateway", "serve", (place, config.port, "/readyz")),
         ("work", "work", None),
         ("shop", "shop", (place, config.shop_port, "/healthz")),
-    )
+    ]
+    logins = {"shop": owner}
+    if config.vault_url.startswith(f"{UNIX}:"):
+        path = listening_place(config.vault_url, config.vault_listen, config.home).path
+        wanted.insert(1, ("vault", "vault serve", path))
+        logins |= {name: {variable("vault_database_url"): ""} for name in ("gateway", "work")}
     return [
         Part(
             name=name,
-            command=[sys.executable, "-P", "-m", "tollhouse.cli", called],
-            environment=environment,
+            command=[sys.executable, "-P", "-m", "tollhouse.cli", *called.split()],
+            environment=environment | logins.get(name, {}),
             ready_at=ready_at,
         )
         for name, called, ready_at in wanted

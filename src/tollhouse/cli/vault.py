@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import time
@@ -18,6 +17,7 @@ from tollhouse.boot.config import Config
 from tollhouse.cli.database import on_database
 from tollhouse.cli.failure import Failure
 from tollhouse.cli.settings import with_config
+from tollhouse.cli.vault_serve import certificate, serve
 from tollhouse.vault.components import PARTS_MAX, PARTS_MIN
 from tollhouse.vault.keys import FINGERPRINT, KEK
 
@@ -34,6 +34,10 @@ _CYCLE = "tollhouse vault key {0}\n  tollhouse vault key {0} --fingerprint --jso
 @click.group(help="Look after the vault.")
 def command() -> None:
     """The group of commands about the vault."""
+
+
+command.add_command(serve)
+command.add_command(certificate)
 
 
 @command.group(help="Change keys while everything runs: rotate, rewrap, retire; see how they stand.")
@@ -122,6 +126,7 @@ def rewrap(config: Config, *, is_fingerprint: bool, rate: int, as_json: bool) ->
     from tollhouse.boot.rewrapping import piles_of
     from tollhouse.cli.acting import recorded
     from tollhouse.cli.parts import keys_on
+    from tollhouse.vault.recorded_pile import RecordedPile
     from tollhouse.vault.rewrap import Progress
     from tollhouse.vault.rewrap import rewrap as run
 
@@ -136,9 +141,11 @@ def rewrap(config: Config, *, is_fingerprint: bool, rate: int, as_json: bool) ->
             click.echo(f"{progress.moved} of {progress.total} moved ({share} %)", err=True)
 
     async def work(pool: asyncpg.Pool) -> Progress:
-        # A fingerprint is made of the PAN: this act stands for every card that it opens.
-        async with keys_on(config, pool) as keys, recorded(pool, "key.rewrap", purpose, key=keys.audit_key):
-            return await run(piles_of(keys, purpose), rate=rate, told=say)
+        async with keys_on(config, pool) as keys, recorded(pool, "key.rewrap", purpose, key=keys.audit_key) as log:
+            piles = piles_of(keys, purpose)
+            if purpose == FINGERPRINT:  # it is made of the PAN, so each batch of opened cards has its entry
+                piles = [RecordedPile(pile, log) for pile in piles]
+            return await run(piles, rate=rate, told=say)
 
     done = on_database(config, work)
     seconds = round(time.monotonic() - began, 2)
@@ -222,7 +229,7 @@ def components(config: Config, *, parts: int, folder: Path, as_json: bool) -> No
         rows = await load_rows(pool)
         refuse_other_kind(rows, config.keepers)
         before = current_of(rows, ROOT)
-        old = None if before is None else await ask_custodians(before)
+        old = None if before is None else await ask_custodians(before, pool)
         # The parts are on disk before the joined key counts: a crash in between leaves parts that open nothing.
         async with recorded(pool, "key.components", details=f"{parts} parts"):
             await change_root(
@@ -260,15 +267,29 @@ def _write_parts(folder: Path, parts: list[Any]) -> None:
     epilog="\b\nExamples:\n  tollhouse vault key unlock\n  tollhouse vault key unlock < /media/card/part-2-of-3"
 )
 @_JSON
-@with_config("home")
+@with_config("home", "database_url")
 def unlock(config: Config, *, as_json: bool) -> None:
     """Enter one custodian's part; every process of this home that waits for it takes it."""
+    from tollhouse.audit import DONE, Act, clean
+    from tollhouse.audit import REFUSED as AUDIT_REFUSED
+    from tollhouse.cli.acting import recorded
     from tollhouse.cli.parts import read_part
-    from tollhouse.vault.custodians import FOLDER, REFUSED, send_part
+    from tollhouse.vault.custodians import FOLDER, REFUSED, Reply, send_part
 
     if not list((config.home / FOLDER).glob("*.sock")):
         raise Failure(f"nobody waits for key parts in {config.home}; start `tollhouse up` with the same TOLLHOUSE_HOME")
-    replies = asyncio.run(send_part(config.home, read_part("key part")))
+    part = read_part("key part")
+
+    async def work(pool: asyncpg.Pool) -> list[Reply]:
+        async with recorded(pool, "key.part") as log:
+            heard = await send_part(config.home, part)
+            for one in heard:
+                outcome = AUDIT_REFUSED if one.word == REFUSED else DONE
+                details = clean(f"{one.process}: {one.text}")
+                await log.write(Act(what="key.part.heard", outcome=outcome, details=details))
+        return heard
+
+    replies = on_database(config, work)
     if not replies:
         raise Failure(f"whoever waited for key parts in {config.home} is gone; start `tollhouse up` again")
     if as_json:

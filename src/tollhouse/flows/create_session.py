@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tollhouse import decision
 from tollhouse.card import GivenCard
-from tollhouse.flows.keep_card import drop_card, keep_card
+from tollhouse.flows.demand import keep_demanded
+from tollhouse.flows.keep_card import drop_card
 from tollhouse.flows.settle import Call, Settled, settle_call
 from tollhouse.ports import KeyTaken, World
 from tollhouse.session import Offer
@@ -16,7 +17,7 @@ async def create_session(world: World, call: Call, offer: Offer, card: GivenCard
     Raises `CardHasExpired`, `KeyTaken`.
     """
     now = world.clock.now()
-    offer = await keep_card(world, call.project, offer, card, now=now)
+    offer = await keep_demanded(world, call.project, offer, card, now=now)
     session = decision.open_session(
         project=call.project.name,
         id=world.ids.new("ps"),

@@ -9,11 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from tollhouse.acquirers.message import NoAnswer, NotSent, Request, Response
+from tollhouse.acquirers.message import CVVGone, NoAnswer, NotSent, Request, Response
 from tollhouse.change import Change, Note
 from tollhouse.flows.settle import settle
-from tollhouse.hearing import ConcludeSilence, Send, find_silence, hear_not_sent, hear_outcome, next_step, submit
-from tollhouse.operation import SEND_SECONDS_MAX
+from tollhouse.hearing import (
+    ConcludeSilence,
+    Send,
+    find_silence,
+    hear_cvv_gone,
+    hear_not_sent,
+    hear_outcome,
+    next_step,
+    submit,
+)
+from tollhouse.operation import CHARGES, SEND_SECONDS_MAX, Operation
 from tollhouse.outcome import Outcome, Unknown
 from tollhouse.ports import Stale, World
 from tollhouse.session import PaymentSession
@@ -53,13 +62,15 @@ async def _send(world: World, session: PaymentSession, operation_id: str) -> Pay
     change = submit(session, operation_id, world.naming.new(now), now=now, ids=world.ids, limits=world.limits)
     submitted = change.session.operation(operation_id)
     # The message is built before the commit, which takes the sealed security code out of the payment.
-    request = acquirer.request(change.session.with_payment(payment), submitted)
+    request = _demanding(world, session, submitted, acquirer.request(change.session.with_payment(payment), submitted))
     try:
         done = await settle(world, replace(change, notes=(_sent_note(operation_id, request),)))
     except Stale:
         return await world.store.find_session(session.project, session.id)
     try:
         response = await world.links[payment.acquirer].exchange(request, send_before=began + SEND_SECONDS_MAX)
+    except CVVGone:
+        rule = _cvv_gone_rule(world, operation_id)
     except NotSent:
         sealed_cvv = payment.sealed_cvv
 
@@ -99,6 +110,22 @@ def _outcome_rule(world: World, operation_id: str, outcome: Outcome, *, note: No
         return change if change is None or note is None else replace(change, notes=(note,))
 
     return rule
+
+
+def _cvv_gone_rule(world: World, operation_id: str) -> Rule:
+    return lambda found: hear_cvv_gone(found, operation_id, now=world.clock.now(), ids=world.ids)
+
+
+def _demanding(world: World, session: PaymentSession, operation: Operation, request: Request) -> Request:
+    """The request, marked where it must not leave without a security code.
+
+    A second authorization of a payment goes after the payer's authentication, and never has one (money-safety 2).
+    """
+    acquirer = session.payment(operation.payment_id).acquirer
+    is_first = not any(o.payment_id == operation.payment_id and o.id != operation.id for o in session.operations)
+    if request.card is None or operation.kind not in CHARGES or acquirer not in world.demand_cvv or not is_first:
+        return request
+    return replace(request, card=replace(request.card, demands_cvv=True))
 
 
 def _sent_note(operation_id: str, request: Request) -> Note:

@@ -9,7 +9,7 @@ from tollhouse import decision
 from tollhouse.merchant import Project
 from tollhouse.ports import World
 from tollhouse.public_token import CardToken, FormOptions, PublicToken, is_token, token_id
-from tollhouse.refusal import NotPermitted, RequestInvalid, SessionUnknown, TokenUnknown
+from tollhouse.refusal import RequestInvalid, SessionUnknown, TokenUnknown
 from tollhouse.session import PaymentSession, Status
 
 
@@ -27,11 +27,11 @@ async def issue_token(
 ) -> str:
     """A public token for the form of a created session, or for tokenising, or both; kept by its hash only.
 
-    Raises `SessionUnknown`, `StateForbids`, `RequestInvalid` (the session has no amount), `NotPermitted`.
+    Where no page may frame the form it opens on the hosted page alone.
+
+    Raises `SessionUnknown`, `StateForbids`, `RequestInvalid` (the session has no amount).
     """
     if session_id is not None:
-        if not project.form_origins:
-            raise NotPermitted("widget_origins: a live project first names the origins that may show its form")
         session = await _find_session(world, project, session_id)
         decision.require_startable(session)
         if session.offer.money is None:
@@ -52,8 +52,9 @@ async def issue_token(
 
 async def public_token_info(world: World, project: Project, token: str) -> TokenInfo:
     """How a public token of this project stands. Raises `TokenUnknown`."""
-    found = await world.tokens.find_public(token_id(token)) if is_token(token) else None
-    if found is None or found.project != project.name:
+    # A malformed one is looked up too, so that it takes as long as any other.
+    found = await world.tokens.find_public(token_id(token))
+    if found is None or not is_token(token) or found.project != project.name:
         raise TokenUnknown("public_token.token: no such token of this project")
     is_active = not found.is_over(world.clock.now()) and found.used_at is None
     if is_active and found.session_id is not None:
@@ -62,11 +63,13 @@ async def public_token_info(world: World, project: Project, token: str) -> Token
     return TokenInfo(created_at=found.created_at, ends_at=found.ends_at, is_active=is_active)
 
 
-async def card_token_info(world: World, project: Project, token: str) -> CardToken:
-    """The card that a token of this project stands for. Raises `TokenUnknown`."""
+async def card_token_info(
+    world: World, project: Project, token: str, *, path: str = "card.tokenized_card.token"
+) -> CardToken:
+    """The card that a token of this project stands for. Raises `TokenUnknown`, in the same words whatever is wrong."""
     found = await world.tokens.find_card(project.name, token)
     if found is None or not found.is_usable(world.clock.now()):
-        raise TokenUnknown
+        raise TokenUnknown(f"{path}: no such token of this project, or its time is over")
     return found
 
 

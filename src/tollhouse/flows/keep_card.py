@@ -9,13 +9,14 @@ from tollhouse.card import CardDetails, GivenCard, TokenizedCard
 from tollhouse.merchant import Project
 from tollhouse.payment import PayingCard
 from tollhouse.ports import World
-from tollhouse.refusal import CardHasExpired, TokenUnknown, Unavailable
+from tollhouse.refusal import CardHasExpired, RequestInvalid, TokenUnknown, Unavailable
 from tollhouse.session import Offer
 from tollhouse.verdict import Policy
 
 
 async def keep_card(world: World, project: Project, offer: Offer, card: GivenCard | None, *, now: datetime) -> Offer:
-    """The offer with the card in the vault. Raises `CardHasExpired` before anything is kept, `TokenUnknown`.
+    """The offer with the card in the vault. Raises `CardHasExpired` before anything is kept, `TokenUnknown`,
+    `RequestInvalid` (a token of a number without its expiry).
 
     Where every payer is to be authenticated, and nobody knows yet which cards take part: `Unavailable`.
     """
@@ -29,7 +30,7 @@ async def keep_card(world: World, project: Project, offer: Offer, card: GivenCar
 
 
 async def _keep_details(world: World, project: Project, offer: Offer, card: CardDetails, *, now: datetime) -> Offer:
-    if card.expiry.is_past(now):
+    if card.expiry is not None and card.expiry.is_past(now):
         raise CardHasExpired
     kept = await world.vault.keep(project.name, card)
     sealed = None if card.cvv is None else await world.vault.seal_cvv(project.name, card.cvv)
@@ -41,17 +42,23 @@ async def _keep_details(world: World, project: Project, offer: Offer, card: Card
         expiry=kept.expiry,
         fingerprint=kept.fingerprint,
         enrolment=world.directory.find_enrolment(card.pan),
+        card_id=kept.id_of(project.settings.card_id),
     )
     return replace(offer, card=paying, sealed_cvv=sealed, card_given_at=now)
 
 
 async def _take_token(world: World, project: Project, offer: Offer, card: TokenizedCard, *, now: datetime) -> Offer:
-    """The card of a token. Its security code is used by the first who takes it, if it is not too old by then."""
+    """The card of a token. Its security code is used by the first who takes it, if it is not too old by then.
+
+    A token of a number alone is refused: no later call can name the expiry that a payment needs.
+    """
     found = await world.tokens.find_card(project.name, card.token)
     if found is None or not found.is_usable(now):
-        raise TokenUnknown
+        raise TokenUnknown(f"{card.path}: no such token of this project, or its time is over")
+    if found.card.expiry is None:
+        raise RequestInvalid(card.path, "a token of a card with its expiry expected; this one is of a number alone")
     if found.card.expiry.is_past(now):
-        raise CardHasExpired
+        raise CardHasExpired(f"{card.path}: the card has expired")
     taken = await world.tokens.take_card(project.name, card.token, now)
     assert taken is not None, "tokens of cards are never taken away"
     sealed = taken.sealed_cvv if taken.has_cvv(now) else None

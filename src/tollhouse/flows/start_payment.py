@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tollhouse import decision
 from tollhouse.card import GivenCard
+from tollhouse.flows.demand import keep_demanded
 from tollhouse.flows.exempt import exempt
-from tollhouse.flows.keep_card import drop_card, keep_card
+from tollhouse.flows.keep_card import drop_card
 from tollhouse.flows.settle import Call, Settled, decide, settle_call
 from tollhouse.ports import KeyTaken, World
 from tollhouse.refusal import Refusal, SessionUnknown
@@ -19,7 +20,7 @@ async def start_payment(world: World, call: Call, session_id: str, offer: Offer,
         raise SessionUnknown
     now = world.clock.now()
     decision.require_whole(session, offer, now=now, is_card_coming=card is not None)
-    kept = await keep_card(world, call.project, offer, card, now=now)
+    kept = await keep_demanded(world, call.project, offer, card, now=now)
     exemption = await exempt(world, call.project, decision.merge_offer(session.offer, kept))
     try:
         return await decide(
@@ -38,7 +39,7 @@ async def start_payment(world: World, call: Call, session_id: str, offer: Offer,
 async def init_payment(world: World, call: Call, offer: Offer, card: GivenCard) -> Settled:
     """Create a session and start its payment in one commit. Raises `CardHasExpired`, `KeyTaken`."""
     now = world.clock.now()
-    kept = await keep_card(world, call.project, offer, card, now=now)
+    kept = await keep_demanded(world, call.project, offer, card, now=now)
     exemption = await exempt(world, call.project, kept)
     session = decision.open_session(
         project=call.project.name,

@@ -10,7 +10,7 @@ from tollhouse.public_token import CardToken, PublicToken
 from tollhouse.refusal import PublicTokenInvalid
 from tollhouse.session import Offer
 
-PREFIX = "tc_"
+CARD_TOKEN_PREFIX = "tc_"
 _NO_RIGHT = "X-PUBLIC-TOKEN: this token turns no card into a token, or has done so already"
 
 
@@ -22,7 +22,7 @@ async def tokenize_card(world: World, project: Project, token: PublicToken, card
     kept = await keep_card(world, project, Offer(), card, now=now)
     assert kept.card is not None, "a card was given"
     made = CardToken(
-        token=PREFIX + world.ids.secret(),
+        token=CARD_TOKEN_PREFIX + world.ids.secret(),
         project=project.name,
         card=kept.card,
         sealed_cvv=kept.sealed_cvv,

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol
 
 from tollhouse.acquirers.iso8583 import fields as iso8583
-from tollhouse.acquirers.message import NoAnswer, NotSent, Request, Response
+from tollhouse.acquirers.message import CVVGone, NoAnswer, NotSent, Request, Response
 from tollhouse.card import mask
 from tollhouse.net.line import Dialect, Fields, Key, Line, Log, Pace, answer_key
 
@@ -145,6 +145,8 @@ class AcquirerLink:
     async def _prepare(self, request: Request) -> tuple[Key, bytes]:
         try:
             fields = await self._egress.fill(request)
+        except CVVGone:
+            raise
         except Exception as problem:
             self._log.error("acquirer_link.fill_failed", kind=type(problem).__name__)
             raise NotSent("the card data could not be filled in") from problem

@@ -13,10 +13,12 @@ from pathlib import Path
 from signal import Signals
 
 from tollhouse.store.binaries import machine_folder
+from tollhouse.store.roles import roles_of
 from tollhouse.store.tether import tethered
 from tollhouse.store.unprivileged import Owner, default_owner, is_root, may_enter, owner_with
 
 ROLE = DATABASE = "tollhouse"
+SUPERUSER = "postgres"
 _SOCKET_FILE = ".s.PGSQL.5432"
 # The kernel allows 107 characters for the address of a socket; some programs fewer.
 _SOCKET_PATH_CHARACTERS_MAX = 90
@@ -107,7 +109,7 @@ def create(folder: Path, programs: Path, owner: Owner) -> Path:
         "-D",
         str(unfinished),
         "-U",
-        "postgres",
+        SUPERUSER,
         "-E",
         "UTF8",
         "--locale=C",
@@ -209,7 +211,7 @@ def write_settings(folder: Path, owner: Owner, socket: Path) -> None:
     settings = [f"{name} = {value}" for name, value in _SETTINGS.items()]
     settings += [f"{name} = {_quoted(str(path))}" for name, path in files.items()]
     logins = sorted({owner.name, "root"})
-    roles = (ROLE, "postgres")
+    roles = (ROLE, SUPERUSER, *roles_of(DATABASE).both)
     _write(folder / "postgresql.conf", settings)
     _write(folder / "pg_hba.conf", [f"local all {role} peer map=tollhouse" for role in roles])
     _write(folder / "pg_ident.conf", [f'tollhouse "{login}" {role}' for login in logins for role in roles])

@@ -106,6 +106,11 @@ class Embedded:
         """Whether the server was started and lives."""
         return self._process is not None and self._process.poll() is None
 
+    def dsn_as(self, role: str) -> str:
+        """The DSN of another role that the server lets in: the superuser, or one of the two of gateway and vault."""
+        assert self._socket is not None, "not started"
+        return _dsn(self._socket, role)
+
     @property
     def pid(self) -> int:
         """The process id of the server."""
@@ -135,13 +140,13 @@ class Embedded:
             self._lock = None
 
 
-def running_dsn(home: Path) -> str | None:
+def running_dsn(home: Path, role: str = cluster.ROLE) -> str | None:
     """The DSN of the home's server if it runs and takes logins, whoever started it."""
     data = home.absolute() / "postgres" / "data"
     try:
         said = _pid_file(data)
         if len(said) > _READY_LINE and said[_READY_LINE].strip() == "ready" and int(said[0]) in _servers_in(data):
-            return _dsn(Path(said[_SOCKET_LINE]))
+            return _dsn(Path(said[_SOCKET_LINE]), role)
     except PermissionError:
         raise EmbeddedFailed(
             f"the database in {home} belongs to another user; run this as root or as that user"
@@ -149,8 +154,8 @@ def running_dsn(home: Path) -> str | None:
     return None
 
 
-def _dsn(socket: Path) -> str:
-    return f"postgresql://{cluster.ROLE}@/{cluster.DATABASE}?host={quote(str(socket), safe='/')}"
+def _dsn(socket: Path, role: str = cluster.ROLE) -> str:
+    return f"postgresql://{role}@/{cluster.DATABASE}?host={quote(str(socket), safe='/')}"
 
 
 def _claim(folder: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -32,6 +33,10 @@ class MemoryTokens:
         self._public[id] = replace(token, used_at=card.created_at)
         self._cards[card.project, card.token] = card
         return True
+
+    async def keep_cards(self, cards: Sequence[CardToken]) -> None:
+        """All of them: nothing can go wrong in between."""
+        self._cards.update({(one.project, one.token): one for one in cards})
 
     async def find_card(self, project: str, token: str) -> CardToken | None:
         """Of this project only."""

@@ -90,7 +90,7 @@ def load_migrations(folder: Path) -> list[Migration]:
 async def apply(dsn: str, folder: Path = MIGRATIONS) -> list[str]:
     """Applies what is missing and returns its names. Several may run at once: each migration is applied by one."""
     migrations = load_migrations(folder)
-    async with _connected(dsn) as connection:
+    async with connected(dsn) as connection:
         pending = _pending(migrations, await _load_applied(connection))
         return [str(migration) for migration in pending if await _apply_one(connection, migration)]
 
@@ -98,7 +98,7 @@ async def apply(dsn: str, folder: Path = MIGRATIONS) -> list[str]:
 async def check(dsn: str, folder: Path = MIGRATIONS) -> None:
     """Raises `SchemaNotCurrent` unless the schema is exactly what the files of the folder describe."""
     migrations = load_migrations(folder)
-    async with _connected(dsn) as connection:
+    async with connected(dsn) as connection:
         pending = _pending(migrations, await _load_applied(connection))
     if pending:
         names = ", ".join(str(migration) for migration in pending)
@@ -107,7 +107,7 @@ async def check(dsn: str, folder: Path = MIGRATIONS) -> None:
 
 async def load_state(dsn: str, folder: Path = MIGRATIONS) -> tuple[list[Migration], list[Applied]]:
     """The files, and the rows of what was applied."""
-    async with _connected(dsn) as connection:
+    async with connected(dsn) as connection:
         return load_migrations(folder), await _load_applied(connection)
 
 
@@ -169,7 +169,8 @@ def _line(migration: Migration, error: asyncpg.PostgresError) -> str:
 
 
 @asynccontextmanager
-async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """One login to a server that is new enough. Raises `DatabaseUnreachable`."""
     try:
         connection = await asyncpg.connect(dsn, timeout=_CONNECT_SECONDS_MAX)
     except TimeoutError:

@@ -1,7 +1,8 @@
-"""Public tokens and the tokens of cards in Postgres."""
+"""Public tokens and the tokens of cards in Postgres, both by their hash only."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 
 from tollhouse.payment import PayingCard
 from tollhouse.ports import StoreUnreachable
-from tollhouse.public_token import CardToken, FormOptions, PublicToken
+from tollhouse.public_token import CardToken, FormOptions, PublicToken, token_id
 from tollhouse.store.postgres import LOST
 from tollhouse.store.queries import QUERIES
 from tollhouse.store.rows import text_of
@@ -44,16 +45,22 @@ class PostgresTokens:
 
     async def exchange(self, id: str, card: CardToken) -> bool:
         """Both or neither, in one statement."""
-        columns = (card.project, card.token, text_of(card.card), card.sealed_cvv, card.created_at)
+        columns = (card.project, token_id(card.token), text_of(card.card), card.sealed_cvv, card.created_at)
         return await self._row("exchange_token", id, *columns) is not None
+
+    async def keep_cards(self, cards: Sequence[CardToken]) -> None:
+        """All or none, in one statement."""
+        columns = [(one.project, token_id(one.token), text_of(one.card), one.created_at) for one in cards]
+        assert not any(one.sealed_cvv for one in cards), "a merchant's server tokenizes numbers alone"
+        await self._row("insert_card_tokens", *map(list, zip(*columns, strict=True)))
 
     async def find_card(self, project: str, token: str) -> CardToken | None:
         """Of this project only."""
-        return _card_token(await self._row("find_card_token", project, token))
+        return _card_token(token, await self._row("find_card_token", project, token_id(token)))
 
     async def take_card(self, project: str, token: str, now: datetime) -> CardToken | None:
         """As it was; whoever comes second finds no security code."""
-        return _card_token(await self._row("take_card_token", project, token, now))
+        return _card_token(token, await self._row("take_card_token", project, token_id(token), now))
 
     async def _row(self, name: str, *arguments: Any) -> asyncpg.Record | None:
         try:
@@ -62,5 +69,5 @@ class PostgresTokens:
             raise StoreUnreachable("the database does not answer") from lost
 
 
-def _card_token(row: asyncpg.Record | None) -> CardToken | None:
-    return None if row is None else CardToken(**{**row, "card": _decode_card(row["card"])})
+def _card_token(token: str, row: asyncpg.Record | None) -> CardToken | None:
+    return None if row is None else CardToken(**{**row, "token": token, "card": _decode_card(row["card"])})

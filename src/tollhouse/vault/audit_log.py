@@ -1,4 +1,4 @@
-"""Writes the audit log: a chain of this process, one link for all entries of a commit, and checkpoints now and then.
+"""Writes the audit log: a chain of this process, one link for all entries of a commit, checkpoints, and anchors.
 
 What is to be granted waits until its entry is durable. Entries that wait while others are written go with the next
 link, so a busy process pays for few commits.
@@ -9,19 +9,37 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tollhouse.audit import BEGINNING, CHECKPOINT, DONE, REFUSED, Act, Entry, Head, checkpoint, clean, link_digest
+from tollhouse.audit import (
+    BEGINNING,
+    CHECKPOINT,
+    DONE,
+    FAILED,
+    REFUSED,
+    Act,
+    Anchor,
+    Entry,
+    Head,
+    anchor_line,
+    checkpoint,
+    clean,
+    link_digest,
+)
 from tollhouse.grouping import Grouped
+from tollhouse.vault.keys import KeysRefused, KeysUnreachable
 
 GROUP_SIZE_MAX = 500
 CHAIN_RANDOM_BYTES = 6
 CHECKPOINT_SECONDS = 5.0
+ANCHOR_SECONDS = 300.0
+TELL_SECONDS = 5.0
 NOTES_SECONDS = 0.1
 # When a link follows the one before at once, the process is busy: then a commit costs more than a moment's wait.
 BUSY_SECONDS, PAUSE_SECONDS = 0.0005, 0.008
@@ -31,6 +49,7 @@ OTHERS = "others"
 UNWRITABLE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 Tell = Callable[[str], None]
+KeepAnchor = Callable[[str], None]
 
 INSERT = """
 WITH link AS (INSERT INTO vault.audit_link (chain, number, last, acts, digest) VALUES ($1, $2, $3, $4, $5))
@@ -39,7 +58,11 @@ SELECT $1, new.number, $2, $6, new.what, new.outcome, new.subject, new.who, new.
 FROM unnest($7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[])
     AS new (number, what, outcome, subject, who, origin, details)
 """
-OWN_HEAD = "SELECT number, last, digest FROM vault.audit_link WHERE chain = $1 ORDER BY number DESC LIMIT 1"
+OWN_HEAD = """
+SELECT number, last, digest FROM vault.audit_link WHERE chain = $1
+UNION ALL SELECT number, last, digest FROM vault.audit_retirement WHERE chain = $1
+ORDER BY number DESC LIMIT 1
+"""
 LAST_CHECKPOINT = "SELECT max(at) FROM vault.audit_entry WHERE what = 'audit.checkpoint'"
 # Commits come a little out of order, so each look begins well before the one before it. Links with nothing but a
 # checkpoint are not looked at, or two idle nodes would vouch for each other for ever.
@@ -62,11 +85,14 @@ class AuditLog:
         self._head: Head | None = Head(0, BEGINNING)  # None: unknown since a commit whose answer was lost
         self._last = 0
         self._written_at = 0.0
+        self._told_at = -TELL_SECONDS
         self._writes: Grouped[Act | None, None] = Grouped(self._write_all, group_size_max=GROUP_SIZE_MAX)
         self._notes: deque[Act] = deque()
         self._noting: asyncio.TimerHandle | None = None
         self._denials: Counter[Act] = Counter()
         self._vouched: dict[str, Head] = {}
+        self._anchored: dict[str, Head] = {}
+        self._keep_anchor: KeepAnchor | None = None
         self._looked_at: datetime | None = None
         self._beside: list[asyncio.Task[None]] = []
 
@@ -122,12 +148,41 @@ class AuditLog:
             self._vouched |= news
             self._looked_at = rows[0]["now"]
 
-    def follow(self, key: Ed25519PrivateKey) -> None:
-        """From now on write denials every second, and checkpoints every five."""
+    async def anchor(self, key: Ed25519PrivateKey) -> None:
+        """Have an anchor kept outside: the chains that have grown since the last one, this one with its checkpoint."""
+        heads = dict(self._vouched)
+        if self._head is not None and self._head.number:
+            heads[self.chain] = self._head
+        news = {chain: head for chain, head in heads.items() if self._anchored.get(chain) != head}
+        if not news or self._keep_anchor is None:
+            return
+        line = anchor_line(Anchor(at=datetime.now(UTC), heads=news), key=key)
+        try:
+            await asyncio.to_thread(self._keep_anchor, line)
+        except OSError as problem:
+            self._tell(f"anchors of the audit log cannot be kept: {problem.strerror}")
+            return
+        self._anchored |= news
+
+    def follow(self, key: Ed25519PrivateKey, *, keep_anchor: KeepAnchor | None = None) -> None:
+        """From now on write denials every second, checkpoints every five, and have an anchor kept every 300."""
+        self._keep_anchor = keep_anchor
         self._beside = [
             asyncio.create_task(self._repeat(DENIALS_SECONDS, self.write_denials)),
             asyncio.create_task(self._repeat(CHECKPOINT_SECONDS, lambda: self.vouch(key))),
+            asyncio.create_task(self._repeat(ANCHOR_SECONDS, lambda: self.anchor(key))),
         ]
+
+    @asynccontextmanager
+    async def starting(self) -> AsyncIterator[None]:
+        """Around the opening of the keys: that a process could not start because of them is written down."""
+        try:
+            yield
+        except (KeysRefused, KeysUnreachable) as problem:
+            act = Act(what="process.start", outcome=FAILED, details=clean(str(problem)))
+            await self._carefully(lambda: self.write(act))
+            await self.close()
+            raise
 
     async def close(self, key: Ed25519PrivateKey | None = None, *, last: Act | None = None) -> None:
         """Write what waits and the last act, with a checkpoint where there is a key to sign it."""
@@ -142,6 +197,7 @@ class AuditLog:
             await self._carefully(lambda: self.write(last))
         if key is not None:
             await self._carefully(lambda: self.vouch(key))
+            await self.anchor(key)
         await self._writes.close()
 
     async def _repeat(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
@@ -153,7 +209,14 @@ class AuditLog:
         try:
             await work()
         except UNWRITABLE as lost:
-            self._tell(f"the audit log cannot be written: {type(lost).__name__}")
+            self._tell_unwritable(lost)
+
+    def _tell_unwritable(self, problem: BaseException) -> None:
+        """An alarm (PCI DSS 10.7), not one for every payment that is refused meanwhile."""
+        now = asyncio.get_running_loop().time()
+        if now - self._told_at >= TELL_SECONDS:
+            self._told_at = now
+            self._tell(f"the audit log cannot be written: {type(problem).__name__}")
 
     def _write_notes(self) -> None:
         """When nothing came that they could have gone with."""
@@ -164,7 +227,7 @@ class AuditLog:
     def _tell_of_notes(self, written: asyncio.Future[None]) -> None:
         """Notes that could not be written wait for the next entries."""
         if not written.cancelled() and (problem := written.exception()) is not None:
-            self._tell(f"the audit log cannot be written: {type(problem).__name__}")
+            self._tell_unwritable(problem)
 
     async def _write_all(self, acts: list[Act | None]) -> list[None]:
         loop = asyncio.get_running_loop()
@@ -173,8 +236,10 @@ class AuditLog:
         notes, self._notes = self._notes, deque()
         try:
             await self._write_link([*notes, *(act for act in acts if act is not None)])
-        except BaseException:
+        except BaseException as problem:
             self._notes.extendleft(reversed(notes))
+            if isinstance(problem, UNWRITABLE):
+                self._tell_unwritable(problem)
             raise
         self._written_at = loop.time()
         return [None] * len(acts)

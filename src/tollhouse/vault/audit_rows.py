@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from tollhouse.audit import CHECKPOINT, Act, Entry, Head, Link, Proof, anchor_findings, read_checkpoint
+from tollhouse.audit import (
+    CHECKPOINT,
+    Act,
+    Anchor,
+    Entry,
+    Head,
+    Heads,
+    Link,
+    Proof,
+    Retirement,
+    anchor_findings,
+    read_checkpoint,
+)
 
 BATCH_SIZE = 2000
 CHAINS = """
@@ -38,6 +50,25 @@ HEADS = """
 SELECT link.chain, link.number, link.digest FROM vault.audit_link AS link
 JOIN unnest($1::text[], $2::bigint[]) AS wanted (chain, number) USING (chain, number)
 """
+ALL_HEADS = "SELECT DISTINCT ON (chain) chain, number, digest FROM vault.audit_link ORDER BY chain, number DESC"
+RETIREMENTS = """
+SELECT chain, number, last, digest, before, file_sha256, signature FROM vault.audit_retirement ORDER BY chain, number
+"""
+TRIGGERS_GONE = """
+SELECT wanted.place FROM unnest($1::text[], $2::text[], $3::text[]) AS wanted (place, tab, name)
+WHERE NOT EXISTS (
+    SELECT FROM pg_trigger WHERE tgrelid = to_regclass(wanted.tab) AND tgname = wanted.name AND tgenabled IN ('O', 'A'))
+"""
+TRIGGERS = [
+    (table, f"vault.{table}", name)
+    for table, name in (
+        ("audit_entry", "append_only"),
+        ("audit_entry", "kept_long_enough"),
+        ("audit_link", "append_only"),
+        ("audit_link", "kept_long_enough"),
+        ("audit_retirement", "append_only"),
+    )
+]
 EXPORT = """
 SELECT * FROM vault.audit_entry WHERE ($1::timestamptz IS NULL OR at >= $1) AND ($2::timestamptz IS NULL OR at < $2)
 ORDER BY at, chain, number
@@ -54,21 +85,70 @@ class Proven:
     findings: tuple[str, ...]
 
 
-async def prove(pool: asyncpg.Pool, key: Ed25519PublicKey) -> Proven:
-    """Walk all chains as they stand in one moment, and hold them against all checkpoints."""
+async def prove(pool: asyncpg.Pool, key: Ed25519PublicKey, anchors: Iterable[Anchor] = ()) -> Proven:
+    """Walk all chains as they stand in one moment, and hold them against all checkpoints and these anchors."""
     findings: list[str] = []
     entries = checkpoints = 0
     async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        gone = await connection.fetch(TRIGGERS_GONE, *map(list, zip(*TRIGGERS, strict=True)))
+        findings += [f"table vault.{row['place']}: what keeps rows from being changed is switched off" for row in gone]
+        retired, forged = await load_retired(connection, key)
+        findings += forged
+        ends = {chain: one.head for chain, one in retired.items()}
         chains = [row["chain"] for row in await connection.fetch(CHAINS)]
         for chain in chains:
-            proof = await _walk(connection, chain)
+            proof = await _walk(connection, chain, retired.get(chain))
             findings += proof.end([row["number"] for row in await connection.fetch(STRAYS, chain)])
-            entries += proof.entries
+            entries += proof.entries - (retired[chain].last if chain in retired else 0)
         for chain in chains:
-            count, found = await _hold_against_checkpoints(connection, chain, key)
+            count, found = await _hold_against_checkpoints(connection, chain, key, ends)
             checkpoints += count
             findings += found
+        for witness, heads in newest(anchors).items():
+            findings += anchor_findings(witness, heads, await _found(connection, heads), ends)
     return Proven(chains=len(chains), entries=entries, checkpoints=checkpoints, findings=tuple(findings))
+
+
+def newest(anchors: Iterable[Anchor]) -> dict[str, dict[str, Head]]:
+    """For each chain the furthest head of all anchors, under the anchor that names it: it vouches for all before it."""
+    furthest: dict[str, tuple[str, Head]] = {}
+    for anchor in anchors:
+        witness = f"the anchor of {anchor.at.isoformat(timespec='seconds')}"
+        for chain, head in anchor.heads.items():
+            if chain not in furthest or head.number >= furthest[chain][1].number:
+                furthest[chain] = (witness, head)
+    named: dict[str, dict[str, Head]] = {}
+    for chain, (witness, head) in furthest.items():
+        named.setdefault(witness, {})[chain] = head
+    return named
+
+
+async def load_heads(pool: asyncpg.Pool) -> dict[str, Head]:
+    """How far every chain is."""
+    return {row["chain"]: Head(row["number"], row["digest"]) for row in await pool.fetch(ALL_HEADS)}
+
+
+async def load_retired(
+    connection: asyncpg.Connection, key: Ed25519PublicKey
+) -> tuple[dict[str, Retirement], list[str]]:
+    """What was retired of each chain, and which of it is forged."""
+    retired, forged = {}, []
+    for row in await connection.fetch(RETIREMENTS):
+        one = Retirement(
+            chain=row["chain"],
+            head=Head(row["number"], row["digest"]),
+            last=row["last"],
+            before=row["before"],
+            file_sha256=row["file_sha256"],
+        )
+        if one.is_signed(row["signature"], key):
+            retired[one.chain] = one
+        else:
+            forged.append(
+                f"chain {one.chain}: that it was retired up to link {one.head.number} is forged:"
+                " its signature is not of this database's audit key"
+            )
+    return retired, forged
 
 
 async def export(
@@ -77,14 +157,14 @@ async def export(
     """Every entry of that time with its chain, oldest first."""
     async with pool.acquire() as connection, connection.transaction(readonly=True):
         async for row in connection.cursor(EXPORT, since, until, prefetch=BATCH_SIZE):
-            yield row["chain"], _entry(row)
+            yield row["chain"], entry_of(row)
 
 
-async def _walk(connection: asyncpg.Connection, chain: str) -> Proof:
-    proof = Proof(chain)
+async def _walk(connection: asyncpg.Connection, chain: str, retired: Retirement | None) -> Proof:
+    proof = Proof(chain, retired)
     while links := [Link(**row) for row in await connection.fetch(LINKS, chain, proof.head.number, BATCH_SIZE)]:
         first, last = proof.entries, max(link.last for link in links)
-        entries = [_entry(row) for row in await connection.fetch(ENTRIES, chain, first, last)]
+        entries = [entry_of(row) for row in await connection.fetch(ENTRIES, chain, first, last)]
         for link in links:
             covered = [one for one in entries if proof.entries < one.number <= link.last]
             entries = entries[len(covered) :]
@@ -93,7 +173,7 @@ async def _walk(connection: asyncpg.Connection, chain: str) -> Proof:
 
 
 async def _hold_against_checkpoints(
-    connection: asyncpg.Connection, chain: str, key: Ed25519PublicKey
+    connection: asyncpg.Connection, chain: str, key: Ed25519PublicKey, retired: Heads
 ) -> tuple[int, list[str]]:
     findings: list[str] = []
     rows = await connection.fetch(CHECKPOINTS, chain, CHECKPOINT)
@@ -104,12 +184,17 @@ async def _hold_against_checkpoints(
         except ValueError as problem:
             findings.append(f"chain {chain}, entry {row['number']}: a checkpoint is forged: {problem}")
             continue
-        wanted = [list(vouched), [head.number for head in vouched.values()]]
-        found = {one["chain"]: Head(one["number"], one["digest"]) for one in await connection.fetch(HEADS, *wanted)}
-        findings += anchor_findings(witness, vouched, found)
+        findings += anchor_findings(witness, vouched, await _found(connection, vouched), retired)
     return len(rows), findings
 
 
-def _entry(row: asyncpg.Record) -> Entry:
+async def _found(connection: asyncpg.Connection, vouched: Heads) -> dict[str, Head]:
+    """The links of these numbers as they are now."""
+    rows = await connection.fetch(HEADS, list(vouched), [head.number for head in vouched.values()])
+    return {row["chain"]: Head(row["number"], row["digest"]) for row in rows}
+
+
+def entry_of(row: asyncpg.Record) -> Entry:
+    """A row as a value."""
     words = {name: row[name] for name in ("what", "outcome", "subject", "who", "origin", "details")}
     return Entry(number=row["number"], at=row["at"], act=Act(**words))

@@ -57,18 +57,24 @@ class SealedCvvs:
 
         `is_live` is given slot names and answers with those that a row still names.
         """
-        written_before = time.time() - older_than_seconds
-        old = {
-            text_of(slot.address.to_bytes()): slot.address
-            for slot in await self._slots.filled()
-            if slot.written_at <= written_before
-        }
+        old = await self.old_slots(older_than_seconds=older_than_seconds)
         if not old:
             return 0
-        live = set(await is_live(list(old)))
-        dead = [address for name, address in old.items() if name not in live]
-        await asyncio.gather(*(self._slots.erase(address) for address in dead))
+        live = set(await is_live(old))
+        dead = [name for name in old if name not in live]
+        await self.erase_slots(dead)
         return len(dead)
+
+    async def old_slots(self, *, older_than_seconds: float = SWEEP_AFTER_SECONDS) -> list[str]:
+        """Names of the filled slots that were written so long ago, sorted."""
+        written_before = time.time() - older_than_seconds
+        filled = await self._slots.filled()
+        return sorted(text_of(slot.address.to_bytes()) for slot in filled if slot.written_at <= written_before)
+
+    async def erase_slots(self, names: Sequence[str]) -> None:
+        """Overwrite the keys in these slots; what came into a slot later stays. Raises `CannotOpen` for noise."""
+        addresses = [_address(name) for name in names]
+        await asyncio.gather(*(self._slots.erase(address) for address in addresses))
 
 
 def slot_name(text: str) -> str:
@@ -85,6 +91,13 @@ def _parse(text: str) -> tuple[Address, bytes]:
         return Address.from_bytes(_raw(parts[1])), _raw(parts[2])
     except ValueError:
         raise CannotOpen(f"not a sealed CVV of version {VERSION}") from None
+
+
+def _address(name: str) -> Address:
+    try:
+        return Address.from_bytes(_raw(name))
+    except ValueError:
+        raise CannotOpen("not the name of a slot") from None
 
 
 def _raw(text: str) -> bytes:

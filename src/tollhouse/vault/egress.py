@@ -1,6 +1,7 @@
 """The way out: card slots of a request filled immediately before its bytes are written, and nowhere else.
 
-What cannot be filled is `NotSent`: it is certain that no money moved. A CVV whose key is gone is left out instead.
+What cannot be filled is `NotSent`: it is certain that no money moved. A CVV whose key is gone is left out instead,
+unless the route demands one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 import asyncpg
 
 from tollhouse.acquirers.iso8583.fields import TAG_CVV, pack_tags, unpack_tags
-from tollhouse.acquirers.message import CardUse, NotSent, Request, Slot
+from tollhouse.acquirers.message import CardUse, CVVGone, NotSent, Request, Slot
 from tollhouse.card import Secret
 from tollhouse.grouping import Closed
 from tollhouse.vault.box import CannotOpen
@@ -42,6 +43,8 @@ class CardEgress:
             return filled
         if request.card is None:
             raise NotSent(f"the {request.mti} has card slots and names no card")
+        if request.card.demands_cvv and not self._has_cvv(request.card):
+            raise CVVGone(f"the security code of the {request.mti} is gone, and its route demands one")
         values = await self._values(request.card, set(request.slots.values()), _why(request))
         for number, slot in request.slots.items():
             value = values.get(slot)
@@ -63,6 +66,15 @@ class CardEgress:
         if request.card is not None and request.card.sealed_cvv is not None:
             await self._cvvs.erase(request.card.sealed_cvv)
 
+    def _has_cvv(self, card: CardUse) -> bool:
+        """Whether it can still be opened. Raises `NotSent` when that cannot be told."""
+        try:
+            return card.sealed_cvv is not None and self._cvvs.open(card.project, card.sealed_cvv) is not None
+        except CannotOpen as problem:
+            raise NotSent(str(problem)) from None
+        except UNREADABLE as problem:
+            raise NotSent(f"the vault cannot be read: {type(problem).__name__}") from problem
+
     async def _values(self, card: CardUse, wanted: set[Slot], why: str) -> dict[Slot, Secret]:
         """Wrapped until the last moment, so that an exception on the way has nothing to show, even with locals."""
         values: dict[Slot, Secret] = {}
@@ -73,7 +85,9 @@ class CardEgress:
                     values[Slot.CVV] = cvv
             if wanted - {Slot.CVV}:
                 pan, expiry = await self._cards.open(card.project, card.card_token, why=why)
-                values |= {Slot.PAN: pan, Slot.EXPIRY: Secret(expiry.yymm)}
+                if expiry is None and Slot.EXPIRY in wanted:
+                    raise NotSent("the card's number was kept without its expiry")
+                values |= {Slot.PAN: pan} | ({} if expiry is None else {Slot.EXPIRY: Secret(expiry.yymm)})
         except (CardMissing, CannotOpen, KeysRefused) as problem:
             raise NotSent(str(problem)) from None
         except UNREADABLE as problem:

@@ -1,8 +1,11 @@
-"""The vault inside the gateway's process: what flows see as their vault, and the link as its egress."""
+"""The vault itself: what flows see as their vault, and the link as its egress.
+
+It runs inside the gateway's process, or behind a `VaultServer` in a process of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -10,28 +13,51 @@ import asyncpg
 from tollhouse.acquirers.message import CardUse, Request, Slot
 from tollhouse.card import CVV, PAN, CardDetails, KeptCard
 from tollhouse.ports import StoreUnreachable
-from tollhouse.vault.audit_log import AuditLog
-from tollhouse.vault.cvv import SWEEP_AFTER_SECONDS, IsLive, SealedCvvs
+from tollhouse.vault.cvv import SWEEP_AFTER_SECONDS, SealedCvvs
 from tollhouse.vault.egress import CardEgress, Filled
 from tollhouse.vault.keys import KeysRefused, KeysUnreachable
 from tollhouse.vault.keyset import KeySet
+from tollhouse.vault.port import Recorder
+from tollhouse.vault.secrets import ProjectSecrets
 from tollhouse.vault.slots import SlotFolder
 from tollhouse.vault.store import CardStore
 
 CVV_FOLDER = "cvv-keys"
+SLOTS_PAGE = 2000
 CONNECTIONS_MAX = 2  # one for writing, one for reading: each writes or reads in groups
+# The database is away for a reason that passes.
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 
 
 class EmbeddedVault:
     """Keeps cards in Postgres under keys of a `KeySet`. Open it with `open`."""
 
     def __init__(
-        self, *, cards: CardStore, slots: SlotFolder, own_pool: asyncpg.Pool | None, own_keys: KeySet | None
+        self,
+        *,
+        keys: KeySet,
+        cards: CardStore,
+        slots: SlotFolder,
+        own_pool: asyncpg.Pool | None,
+        owns_keys: bool,
+        sweep_after_seconds: float,
     ) -> None:
         self._cards = cards
-        self._own_keys = own_keys
+        self._keys = keys
+        self._owns_keys = owns_keys
         self._slots = slots
         self._own_pool = own_pool
+        self._sweep_after_seconds = sweep_after_seconds
+        self._secrets = ProjectSecrets(keys.ring)
         self._cvvs = SealedCvvs(slots)
         self._egress = CardEgress(cards, self._cvvs)
 
@@ -43,7 +69,8 @@ class EmbeddedVault:
         node: str,
         *,
         keys: KeySet | None = None,
-        audit: AuditLog | None = None,
+        audit: Recorder | None = None,
+        sweep_after_seconds: float = SWEEP_AFTER_SECONDS,
     ) -> EmbeddedVault:
         """A vault on a pool, or on a pool of its own to this address; without keys it takes those in files of the home.
 
@@ -65,18 +92,38 @@ class EmbeddedVault:
             if own_pool is not None:
                 await own_pool.close()
             raise
-        own_keys = used if keys is None else None
-        return cls(cards=cards, slots=slots, own_pool=own_pool, own_keys=own_keys)
+        return cls(
+            keys=used,
+            cards=cards,
+            slots=slots,
+            own_pool=own_pool,
+            owns_keys=keys is None,
+            sweep_after_seconds=sweep_after_seconds,
+        )
+
+    @property
+    def idempotency_secret(self) -> bytes:
+        """What a node keys the digests with that it keeps of merchants' bodies."""
+        return self._keys.idempotency_secret
+
+    async def check(self) -> None:
+        """Returns when the database answers. Raises `StoreUnreachable`."""
+        try:
+            await self._keys.pool.fetchval("select true")
+        except LOST as lost:
+            raise StoreUnreachable(f"the vault's database does not answer: {type(lost).__name__}") from lost
 
     async def keep(self, project: str, card: CardDetails) -> KeptCard:
         """Take a card over; sealed and durable on return. The CVV is not kept: see `seal_cvv`.
 
-        Raises `StoreUnreachable` when whoever keeps the keys does not answer, or refuses.
+        Raises `StoreUnreachable` when the database or whoever keeps the keys does not answer, or refuses.
         """
         try:
             return await self._cards.keep(project, card)
         except (KeysRefused, KeysUnreachable) as problem:
             raise StoreUnreachable(str(problem)) from None
+        except LOST as lost:
+            raise StoreUnreachable(f"the vault's database does not answer: {type(lost).__name__}") from lost
 
     async def find_same(self, project: str, pan: PAN) -> list[str]:
         """Tokens under which the project has this card, oldest first."""
@@ -90,9 +137,28 @@ class EmbeddedVault:
         """Make the text noise for ever: on cancel, on timeout. Durable on return; twice is no error."""
         await self._cvvs.erase(sealed)
 
-    async def sweep_cvvs(self, is_live: IsLive, *, older_than_seconds: float = SWEEP_AFTER_SECONDS) -> int:
-        """Erase the keys of CVVs that no row names any more; see `SealedCvvs.sweep`."""
-        return await self._cvvs.sweep(is_live, older_than_seconds=older_than_seconds)
+    async def old_cvv_slots(self, after: str) -> list[str]:
+        """The next page of slots that are too old to belong to a row still to be committed."""
+        old = await self._cvvs.old_slots(older_than_seconds=self._sweep_after_seconds)
+        return [name for name in old if name > after][:SLOTS_PAGE]
+
+    async def erase_cvv_slots(self, names: Sequence[str]) -> None:
+        """Erase these; what came into a slot later is not touched."""
+        await self._cvvs.erase_slots(names)
+
+    async def open_secrets(self, project: str, sealed: bytes) -> bytes:
+        """What a project keeps secret. Raises `CannotOpen`, `StoreUnreachable`."""
+        try:
+            return await self._secrets.unseal(project, sealed)
+        except (KeysRefused, KeysUnreachable) as problem:
+            raise StoreUnreachable(str(problem)) from None
+
+    async def seal_secrets(self, project: str, plain: bytes) -> bytes:
+        """The same for a row. Raises `StoreUnreachable`."""
+        try:
+            return await self._secrets.seal(project, plain)
+        except (KeysRefused, KeysUnreachable) as problem:
+            raise StoreUnreachable(str(problem)) from None
 
     async def fill(self, request: Request) -> dict[str, str]:
         """All fields of the request with its card slots filled. Raises `NotSent`, never with card data in it."""
@@ -110,7 +176,7 @@ class EmbeddedVault:
         """Finish what was asked for, and let go of files and connections."""
         await self._cards.close()
         await self._slots.close()
-        if self._own_keys is not None:
-            await self._own_keys.close()
+        if self._owns_keys:
+            await self._keys.close()
         if self._own_pool is not None:
             await self._own_pool.close()

@@ -13,6 +13,7 @@ from typing import Protocol
 from tollhouse.vault.box import bind, keyed_digest
 
 KEK, FINGERPRINT, IDEMPOTENCY, AUDIT, ROOT = "kek", "fingerprint", "idempotency", "audit", "root"
+CARD_ID = "card_id"
 
 
 class KeysRefused(Exception):

@@ -15,10 +15,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tollhouse.vault.audit_log import signing_key
 from tollhouse.vault.box import CannotOpen, bind, new_key
+from tollhouse.vault.card_ids import CardIds
 from tollhouse.vault.fingerprints import Fingerprints
 from tollhouse.vault.key_file import FileKeys, add_version, open_key_file, refuse_lost, remove_version
 from tollhouse.vault.keys import (
     AUDIT,
+    CARD_ID,
     FINGERPRINT,
     IDEMPOTENCY,
     KEK,
@@ -46,6 +48,7 @@ class KeySet:
         self.ring = ring
         self.secrets = secrets
         self.fingerprints = Fingerprints({}, 0)
+        self.card_ids: CardIds | None = None
         self.idempotency_secret = b""
         self.audit_key: Ed25519PrivateKey | None = None
         self._following: asyncio.Task[None] | None = None
@@ -60,11 +63,12 @@ class KeySet:
         """
         ring = await KeyRing.open(pool, holder, others)
         keys = cls(pool, ring, SecretKeys(ring, home / KEYS_FOLDER))
-        for purpose in (FINGERPRINT, IDEMPOTENCY, AUDIT):
+        for purpose in (FINGERPRINT, IDEMPOTENCY, AUDIT, CARD_ID):
             await keys.secrets.found(pool, purpose)
         rows = await load_rows(pool)
         await keys.refresh(rows)
         keys.idempotency_secret = await keys.secrets.load_current(rows, IDEMPOTENCY)
+        keys.card_ids = CardIds(await keys.secrets.load_current(rows, CARD_ID))
         keys.audit_key = signing_key(await keys.secrets.load_current(rows, AUDIT))
         return keys
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tollhouse.audit import DONE, FAILED, GRANTED, Act
-from tollhouse.card import PAN, CardDetails, Expiry, KeptCard, brand_of
+from tollhouse.card import PAN, CardDetails, CardId, Expiry, KeptCard, brand_of
 from tollhouse.grouping import Grouped
-from tollhouse.vault.audit_log import AuditLog
 from tollhouse.vault.box import CannotOpen
+from tollhouse.vault.card_ids import CardIds
 from tollhouse.vault.fingerprints import Fingerprints
 from tollhouse.vault.keys import KeysRefused, Wrapped
 from tollhouse.vault.keyset import KeySet
+from tollhouse.vault.port import Recorder
 from tollhouse.vault.sealed import SealedCard, open_card, seal_card
 
 GROUP_SIZE_MAX = 200
@@ -60,12 +61,14 @@ class _Row:
 class CardStore:
     """Keeps cards and opens them again. Holds no card in memory longer than a call lasts."""
 
-    def __init__(self, keys: KeySet, audit: AuditLog | None = None) -> None:
+    def __init__(self, keys: KeySet, audit: Recorder | None = None) -> None:
         self._pool = keys.pool
         self._audit = audit
         self._keyset = keys
         self._keys = keys.ring
         self._fingerprints = keys.fingerprints
+        assert keys.card_ids is not None, "keys are opened before cards are kept"
+        self._card_ids = keys.card_ids
         self._inserts: Grouped[_Row, bool] = Grouped(self._insert, group_size_max=GROUP_SIZE_MAX)
         self._selects: Grouped[tuple[str, str], SealedCard | None] = Grouped(
             self._select, group_size_max=GROUP_SIZE_MAX
@@ -94,7 +97,7 @@ class CardStore:
         prints = self._fingerprints.all_of(project, pan.reveal())
         return [row["token"] for row in await self._pool.fetch(SAME, project, prints)]
 
-    async def open(self, project: str, token: str, *, why: str = "") -> tuple[PAN, Expiry]:
+    async def open(self, project: str, token: str, *, why: str = "") -> tuple[PAN, Expiry | None]:
         """PAN and expiry. Raises `CardMissing`, or `CannotOpen` when the row is not as it was written.
 
         `why` stands in the audit log, and nothing is given out before it does.
@@ -107,7 +110,7 @@ class CardStore:
                 await self._audit.write(_act("card.reveal", FAILED, project, token, f"{why} {problem}".strip()))
             raise
 
-    async def _open(self, project: str, token: str) -> tuple[PAN, Expiry]:
+    async def _open(self, project: str, token: str) -> tuple[PAN, Expiry | None]:
         sealed = await self._selects.ask((project, token))
         if sealed is None:
             raise CardMissing(f"no card {token} in project {project}")
@@ -140,6 +143,7 @@ class CardStore:
             brand=brand_of(card.pan),
             fingerprint=fingerprint_of(self._fingerprints, project, card.pan),
             expiry=card.expiry,
+            ids=ids_of(self._card_ids, project, card),
         )
         return _Row(kept, project, await seal_card(self._keys, project, token, card))
 
@@ -160,6 +164,11 @@ class CardStore:
 def fingerprint_of(fingerprints: Fingerprints, project: str, pan: PAN) -> str:
     """The current fingerprint of a card."""
     return fingerprints.of(project, pan.reveal())
+
+
+def ids_of(card_ids: CardIds, project: str, card: CardDetails) -> tuple[CardId, ...]:
+    """A card's id in each scope; none for a number without an expiry."""
+    return () if card.expiry is None else card_ids.of(project, card.pan.reveal(), card.expiry)
 
 
 def _leave(recorded: asyncio.Future[None]) -> None:

@@ -57,6 +57,8 @@ function wordsOf({ view, texts, language, isModal }: Props): Words {
       return { title: texts.offline ?? "", text: texts.offlineText ?? "" };
     case "unexpected":
       return { title: texts.unexpected ?? "", text: texts.unexpectedText ?? "" };
+    case "closed":
+      return { title: texts.closed ?? "", text: again };
   }
 }
 
@@ -91,7 +93,7 @@ export function App(props: Props) {
       <div class={`status message ${stage}`} role="status" tabIndex={-1} ref={status} data-testid="form-status" data-stage={stage}>
         {isWorking && <span class="ring" aria-hidden="true" />}
         {stage === "succeeded" && <Mark path="M5 13l4 4L19 7" />}
-        {(stage === "declined" || stage === "expired") && <Mark path="M12 6v7M12 17v.5" />}
+        {(stage === "declined" || stage === "expired" || stage === "closed") && <Mark path="M12 6v7M12 17v.5" />}
         {view.note === "elsewhere" && stage !== "ready" && !FINAL.includes(stage) && <p class="note">{texts.elsewhere}</p>}
         {words.title && <p class="title">{words.title}</p>}
         {words.text && <p class="text">{words.text}</p>}
@@ -101,7 +103,7 @@ export function App(props: Props) {
           {texts.actionOpen}
         </button>
       )}
-      {(stage === "offline" || stage === "unexpected") && (
+      {(stage === "offline" || stage === "unexpected" || stage === "closed") && (
         <button class="button quiet" type="button" onClick={props.hurry} data-testid="form-retry">
           {texts.tryAgain}
         </button>

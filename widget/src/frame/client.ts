@@ -20,8 +20,9 @@ export interface PayInput {
 }
 
 // lost: no answer, so nobody knows. broken: the server failed. busy: nothing happened, later perhaps. taken: this
-// session was started before. invalid: the token opens nothing. refused: something typed is wrong.
-export type Trouble = "lost" | "broken" | "busy" | "taken" | "invalid" | "refused";
+// session was started before. invalid: the token opens nothing. refused: something typed is wrong. closed: nothing
+// happened, the shop takes no payments now.
+export type Trouble = "lost" | "broken" | "busy" | "taken" | "invalid" | "refused" | "closed";
 
 export class CallFailed extends Error {
   constructor(
@@ -42,7 +43,7 @@ const TROUBLES: Record<string, Trouble> = {
   bank_card_expired: "refused",
   too_many_requests: "busy",
   service_unavailable: "busy",
-  authorization_error: "busy",
+  authorization_error: "closed",
 };
 
 export class Client {

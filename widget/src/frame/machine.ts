@@ -15,12 +15,13 @@ export const STAGES = [
   "expired",
   "offline",
   "unexpected",
+  "closed",
 ] as const;
 export type Stage = (typeof STAGES)[number];
 export type Heard = ServerStage | Trouble | "submit";
 export const HEARD: readonly Heard[] = [
   "ready", "confirming", "action", "processing", "succeeded", "failed",
-  "lost", "broken", "busy", "taken", "invalid", "refused", "submit",
+  "lost", "broken", "busy", "taken", "invalid", "refused", "closed", "submit",
 ];
 
 type Row = Partial<Record<Heard, Stage>>;
@@ -36,15 +37,16 @@ const UNDER_WAY: Row = { ...PROGRESS, invalid: "expired", lost: "offline", broke
 const UNKNOWN: Row = { ...UNDER_WAY, ready: "ready" };
 
 export const TRANSITIONS: Record<Stage, Row> = {
-  loading: { ...UNKNOWN, busy: "unexpected" },
+  loading: { ...UNKNOWN, busy: "unexpected", closed: "closed" },
   ready: { ...PROGRESS, submit: "paying", invalid: "expired" },
   // A call whose answer was lost may have arrived: the server is asked, and the card is never sent again by itself.
-  paying: { ...UNKNOWN, refused: "ready", busy: "ready", taken: "processing" },
+  paying: { ...UNKNOWN, refused: "ready", busy: "ready", taken: "processing", closed: "ready" },
   waiting: UNDER_WAY,
   action: UNDER_WAY,
   processing: UNDER_WAY,
-  offline: UNKNOWN,
-  unexpected: UNKNOWN,
+  offline: { ...UNKNOWN, closed: "closed" },
+  unexpected: { ...UNKNOWN, closed: "closed" },
+  closed: UNKNOWN,
   succeeded: {},
   declined: {},
   expired: {},

@@ -9,7 +9,7 @@ import type { Info, State } from "./state";
 import type { Texts } from "./words";
 import { failureText } from "./words";
 
-export type Note = "elsewhere" | "offlineText" | "notSent" | "expiredAsk" | null;
+export type Note = "elsewhere" | "offlineText" | "notSent" | "expiredAsk" | "closed" | null;
 export type FieldName = "number" | "expiry" | "code" | "holder";
 
 export interface View {
@@ -125,11 +125,12 @@ export class Payment {
     this.fail(failed);
     switch (failed.trouble) {
       case "refused":
+      case "closed":
       case "busy": {
         this.isMine = false;
         const refused = failed.trouble === "refused" ? fieldOf(failed) : null;
         // An earlier call may have arrived all the same: then nobody knows that nothing was charged.
-        const note = this.wasLost ? "offlineText" : "notSent";
+        const note = this.wasLost ? "offlineText" : failed.trouble === "closed" ? "closed" : "notSent";
         this.show({ refused, note: refused ? null : note });
         return false;
       }

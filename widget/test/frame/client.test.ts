@@ -60,7 +60,7 @@ describe("a call", () => {
     [400, "card_number_does_not_exist", "refused"],
     [400, "bank_card_expired", "refused"],
     [401, "public_token_invalid", "invalid"],
-    [403, "authorization_error", "busy"],
+    [403, "authorization_error", "closed"],
     [409, "session_wrong_state", "taken"],
     [429, "too_many_requests", "busy"],
     [503, "service_unavailable", "busy"],

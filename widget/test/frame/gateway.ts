@@ -46,7 +46,7 @@ export interface Script {
   stream?: (Said | "silence")[][]; // each stream's states; it ends after them
 }
 
-const TROUBLES: readonly unknown[] = ["lost", "broken", "busy", "taken", "invalid", "refused"];
+const TROUBLES: readonly unknown[] = ["lost", "broken", "busy", "taken", "invalid", "refused", "closed"];
 const NEVER = new Promise<never>(() => undefined);
 
 function isTrouble(said: unknown): said is Trouble {

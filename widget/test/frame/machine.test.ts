@@ -14,7 +14,7 @@ const SERVER: readonly (readonly [Heard, Stage])[] = [
   ["succeeded", "succeeded"],
   ["failed", "declined"],
 ];
-const UNSURE: readonly Stage[] = ["loading", "paying", "offline", "unexpected"];
+const UNSURE: readonly Stage[] = ["loading", "paying", "offline", "unexpected", "closed"];
 
 describe("the stages", () => {
   test.each(PAIRS)("%s on hearing %s is a stage", (stage, heard) => expect(STAGES).toContain(next(stage, heard)));
@@ -29,7 +29,7 @@ describe("the stages", () => {
 
   it("come back to the form only where it is not sure that a payment began, or where it surely did not", () => {
     const back = PAIRS.filter(([stage, heard]) => stage !== "ready" && next(stage, heard) === "ready");
-    expect(new Set(back.map(String))).toEqual(new Set([...UNSURE.map((stage) => `${stage},ready`), "paying,refused", "paying,busy"]));
+    expect(new Set(back.map(String))).toEqual(new Set([...UNSURE.map((stage) => `${stage},ready`), "paying,refused", "paying,busy", "paying,closed"]));
   });
 
   it("send a card from the form alone", () => {

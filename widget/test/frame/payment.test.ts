@@ -119,6 +119,12 @@ describe("a payment that was refused", () => {
     expect(played.view).toMatchObject({ stage: "succeeded", note: null });
   });
 
+  it("because the shop takes no payments now gives the form back and says so", async () => {
+    const { view, types } = await submitted({ pay: ["closed"] });
+    expect(view).toMatchObject({ stage: "ready", note: "closed" });
+    expect(types).toEqual(["ready"]);
+  });
+
   it("because its token is over ends here, and the payer is to ask the shop", async () => {
     const { view, told, gateway } = await submitted({ pay: [new CallFailed("invalid", "public_token_invalid", "Unknown, expired or used")] });
     expect(view).toMatchObject({ stage: "expired", note: "expiredAsk" });
@@ -178,6 +184,11 @@ describe("the first look", () => {
     expect(stages).toEqual(["loading", "offline", "unexpected", "offline", "ready"]);
     expect(waits).toEqual([1, 2, 4, 4]);
     expect(gateway.calls).toEqual(Array(5).fill("form"));
+  });
+
+  it("of a shop that takes no payments says so, and goes on when it does again", async () => {
+    const { stages } = await loaded({ form: ["closed", "lost", "closed", info()] });
+    expect(stages).toEqual(["loading", "closed", "offline", "closed", "ready"]);
   });
 
   it("with a token that opens nothing ends the form", async () => {

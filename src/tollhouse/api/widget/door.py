@@ -134,7 +134,7 @@ class WidgetDoor:
         if not self._assets.is_built:
             return _not_built()
         token = await form.find_frame(self._world, id)
-        project = None if token is None else await self._open_project(token)
+        project = None if token is None else await self._known_project(token)
         if token is None or project is None:
             return self._frame_page(visit, language=visit.language, origins=(ANYBODY,), is_known=False)
         self._keep_pace(token)
@@ -153,26 +153,24 @@ class WidgetDoor:
             return _not_built()
         try:
             token = await form.find_token(self._world, text)
-            money, progress = await form.look(self._world, token)
+            _, progress = await form.look(self._world, token)
         except PublicTokenInvalid:
             raise MethodUnknown from None  # a page that is not there, for people
-        project = await self._open_project(token)
+        project = await self._known_project(token)
         if project is None:
             raise MethodUnknown
         if project.is_disabled and progress.stage is Stage.READY:
             raise NotPermitted(form_calls.DISABLED)
         self._keep_pace(token)
-        page = hosted_page(self._assets, language=token.options.language, merchant=project.display_name, money=money)
+        page = hosted_page(self._assets, language=token.options.language)
         headers = hosted_headers(visit, self._world.public_url, self._assets)
         return Reply(status=200, body=page.encode(), headers=headers)
 
-    async def _open_project(self, token: PublicToken) -> Project | None:
-        """The token's project; None when nobody may frame its form."""
+    async def _known_project(self, token: PublicToken) -> Project | None:
         try:
-            project = await project_of(self._projects, token)
+            return await project_of(self._projects, token)
         except PublicTokenInvalid:
             return None
-        return project if project.form_origins else None
 
     def _keep_pace(self, token: PublicToken) -> None:
         if self._pace.is_over(token.id):

@@ -9,7 +9,6 @@ from tollhouse.api.payer.texts import BY_LANGUAGE
 from tollhouse.api.widget.assets import FRAME_SCRIPT, FRAME_STYLE, HOSTED_SCRIPT, LOADER, LOADER_STYLE, Asset, Assets
 from tollhouse.api.widget.policy import STYLE
 from tollhouse.api.widget.texts import direction_of, texts_of
-from tollhouse.money import Money
 
 CONTAINER = "smgl-payment-form"
 
@@ -31,22 +30,19 @@ def frame_page(assets: Assets, *, language: str, origins: tuple[str, ...], is_kn
     return _document(texts["title"], language, head, '<main id="form"></main>')
 
 
-def hosted_page(assets: Assets, *, language: str, merchant: str, money: Money) -> str:
-    """The page with the form for merchants without a page. Its script reads the token from the address."""
+def hosted_page(assets: Assets, *, language: str) -> str:
+    """The page with the form for merchants without a page; who is paid and how much, the form says.
+
+    Its script reads the token from the address.
+    """
     texts = texts_of(language)
-    amount = BY_LANGUAGE[language].money(money)
-    rows = ((texts["merchant"], "hosted-merchant", merchant), (texts["amount"], "hosted-amount", amount))
-    bill = "".join(
-        f'<div><dt>{escape(name)}</dt><dd><bdi data-testid="{testid}">{escape(value)}</bdi></dd></div>'
-        for name, testid, value in rows
-    )
     problem = f"<h2>{escape(texts['unexpected'])}</h2><p>{escape(texts['failedAgain'])}</p>"
     head = (
         f"<style>{STYLE}</style>{_style(assets.newest(LOADER_STYLE))}"
         f"{_script(assets.newest(LOADER))}{_script(assets.newest(HOSTED_SCRIPT))}"
     )
     main = (
-        f'<main data-testid="hosted-page"><h1>{escape(texts["title"])}</h1><dl>{bill}</dl><div id="{CONTAINER}"></div>'
+        f'<main data-testid="hosted-page"><h1>{escape(texts["title"])}</h1><div id="{CONTAINER}"></div>'
         f'<div id="hosted-problem" role="alert" data-testid="hosted-problem" hidden>{problem}</div>'
         f"<noscript>{problem}</noscript></main>"
     )
@@ -65,6 +61,8 @@ def _words(language: str, status: int) -> tuple[str, str]:
     match status:
         case 404:
             return texts["expired"], texts["expiredText"]
+        case 403:  # of a project that is disabled
+            return texts["closed"], texts["failedAgain"]
         case 429:
             return payers.busy_title, payers.busy
         case _ if status >= 500:

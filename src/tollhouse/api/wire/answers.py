@@ -96,6 +96,7 @@ class CardShown(Answer, kw_only=True):
     brand: str | None = None
     last4: str
     bin: str
+    card_id: str | None = None
 
 
 class PaymentMethodShown(Answer, kw_only=True):
@@ -317,7 +318,8 @@ def _session(session: PaymentSession) -> dict[str, Any]:
 
 def _payment(session: PaymentSession, payment: Payment, public_url: str) -> PaymentShown:
     details, currency, shows_fees = payment.details, payment.money.currency, payment.shows_fees
-    card = CardShown(brand=payment.card.brand, last4=payment.card.last4, bin=payment.card.bin)
+    used, card_id = payment.card, payment.card.card_id.text if payment.card.card_id else None
+    card = CardShown(brand=used.brand, last4=used.last4, bin=used.bin, card_id=card_id)
     echoed = {name: value for name, value in (details.options or {}).items() if name in ECHOED_OPTIONS}
     return PaymentShown(
         id=payment.id,

@@ -12,12 +12,12 @@ from msgspec import Struct
 from tollhouse.api.wire import shapes
 from tollhouse.api.wire.form import Form
 from tollhouse.api.wire.requests import read_open_card
+from tollhouse.api.wire.tokens import UNKNOWN_BRAND
 from tollhouse.card import CardDetails
 from tollhouse.masking import holds_card
 from tollhouse.public_token import CardToken
 from tollhouse.refusal import CardHasExpired, PANWrong, RequestInvalid
 
-UNKNOWN_BRAND = "unknown"
 NUMBER_WRONG = "card.number: the number fails the Luhn check"
 HAS_EXPIRED = "card.expiration_year: the card has expired"
 

@@ -48,6 +48,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
             "failure_return_url": "https://shop.example/no",
         }
     },
+    "tokenize/elements": {"elements": [{"ref": "number", "type": "card_number", "card_number": "4242424242424242"}]},
     "token/info": {"type": "public_token", "public_token": {"token": PUBLIC_TOKEN}},
 }
 
@@ -82,6 +83,15 @@ _PAYMENTS: dict[str, dict[str, Any]] = {
 }
 _OTHERS: dict[str, dict[str, Any]] = {
     "token": {"status": "ok", "public_token": PUBLIC_TOKEN},
+    "tokenize/elements": {
+        "status": "ok",
+        "data": {
+            "number": {
+                "token": "tc_Wm8Qe1Zc4TtVx0RkB2nYsA",
+                "info": {"masked_card_number": "424242******4242", "card_network": "visa", "card_type": "visa"},
+            }
+        },
+    },
     "token/info": {
         "status": "ok",
         "info": {

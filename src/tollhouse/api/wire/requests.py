@@ -186,7 +186,8 @@ def _card(method: shapes.PaymentMethod | None, now: datetime) -> GivenCard | Non
         case "tokenized_card" if card.tokenized_card is not None:
             return TokenizedCard(token=card.tokenized_card.token)
         case "encrypted_card" if card.encrypted_card is not None:
-            return TokenizedCard(token=card.encrypted_card.number_hash)
+            path = "payment_details.card.encrypted_card.number_hash"
+            return TokenizedCard(token=card.encrypted_card.number_hash, path=path)
         case "bank_card" | "tokenized_card" | "encrypted_card":
             raise RequestInvalid(f"payment_details.card.{card.type}", "required")
         case _:

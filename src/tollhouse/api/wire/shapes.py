@@ -46,6 +46,7 @@ Instant = Annotated[
 Switch = Annotated[bool, Meta(description="true or false")]
 Anything = Annotated[Any, Meta(description="any JSON of at most 16 KB")]
 Later = Annotated[Any, Meta(description="not enabled: refused with 403")]
+IgnoredHash = Annotated[str, Meta(max_length=255, description="at most 255 characters")]  # accepted, of no use to us
 Ignored = Annotated[Any, Meta(description="accepted and ignored")]
 Extra = Annotated[dict[str, Any], Meta(description="an object of at most 4 KB")]
 
@@ -88,9 +89,15 @@ class TokenizedCard(Struct, kw_only=True):
 
 
 class EncryptedCard(Struct, kw_only=True):
-    """The same under its name for the family's tokenising widget; other members are accepted and ignored."""
+    """The same under its name for the family's tokenising widget.
+
+    We give out no other hashes: with the number's token come what we know of expiry and security code.
+    """
 
     number_hash: Reference
+    expiration_date_hash: IgnoredHash | None = None
+    security_code_hash: IgnoredHash | None = None
+    cardholder_name_hash: IgnoredHash | None = None
 
 
 class Card(Struct, kw_only=True):

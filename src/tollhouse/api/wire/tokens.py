@@ -1,7 +1,8 @@
-"""`token` and `token/info` on the wire (wire-api 9.13, 9.14)."""
+"""`token`, `token/info` and `tokenize/elements` on the wire (wire-api 9.13, 9.14, 9.17)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -11,18 +12,22 @@ from msgspec import Meta, Struct
 
 from tollhouse.api.wire.answers import Answer
 from tollhouse.api.wire.form import Form
-from tollhouse.api.wire.requests import Asked, Besides, is_web_address
-from tollhouse.api.wire.shapes import EncryptedCard, Later, Link, SessionId, TokenizedCard
+from tollhouse.api.wire.requests import NO_CARD_HERE, Asked, Besides, is_web_address
+from tollhouse.api.wire.shapes import CardNumber, EncryptedCard, Later, Link, Reference, SessionId, TokenizedCard
+from tollhouse.card import PAN, PANInvalid, parse_pan
 from tollhouse.flows.issue_token import TokenInfo
 from tollhouse.masking import holds_card
 from tollhouse.public_token import LANGUAGES, CardToken, FormOptions, RedirectTarget
-from tollhouse.refusal import RequestInvalid
+from tollhouse.refusal import PANWrong, RequestInvalid
 
 Locale = Annotated[str, Meta(max_length=64, description="a language such as en or de")]
 YesOrNo = Annotated[bool | str, Meta(description='true, false, "true" or "false"')]
 Given = Annotated[str, Meta(min_length=1, max_length=255, description="1 to 255 characters")]
 Access = Annotated[bool, Meta(description="true")]
+ElementType = Annotated[str, Meta(pattern="^card_number$", description="card_number")]
+ELEMENTS_MAX = 20
 Target = Annotated[str, Meta(max_length=16, description="_top, _self, _parent, _blank or modal")]
+UNKNOWN_BRAND = "unknown"  # clients need one
 LATER_INFO = frozenset({"recurrent_token", "subscription_token"})
 
 
@@ -78,6 +83,23 @@ class InfoRequest(Struct, kw_only=True):
     subscription_token: Later = None
 
 
+class Element(Struct, kw_only=True):
+    """One thing to be made a token of; the answer names it by `ref`."""
+
+    ref: Reference
+    type: ElementType
+    card_number: CardNumber
+
+
+class ElementsRequest(Struct, kw_only=True):
+    """`tokenize/elements`."""
+
+    elements: Annotated[
+        list[Element],
+        Meta(min_length=1, max_length=ELEMENTS_MAX, description=f"an array of 1 to {ELEMENTS_MAX} objects"),
+    ]
+
+
 class TokenAnswer(Answer, kw_only=True):
     """The public token: 64 hexadecimal digits."""
 
@@ -105,6 +127,28 @@ class InfoAnswer(Answer, kw_only=True):
     info: InfoShown
 
 
+class NumberInfo(Answer, kw_only=True):
+    """What is told of a number. Whether the card is debit or credit is not known: then its network's name stands."""
+
+    masked_card_number: str
+    card_network: str
+    card_type: str
+
+
+class NumberToken(Answer, kw_only=True):
+    """A number's token. It pays no session: that takes an expiry."""
+
+    token: str
+    info: NumberInfo
+
+
+class ElementsAnswer(Answer, kw_only=True):
+    """The answer of `tokenize/elements`: what became of each element, by its `ref`."""
+
+    status: str
+    data: dict[str, NumberToken]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedToken(Asked):
     """What `token` asks for; a session where it is for a form."""
@@ -121,7 +165,20 @@ class AskedInfo(Asked):
     card_token: str | None = None
     is_hash: bool = False
 
+    @property
+    def card_path(self) -> str:
+        """Where the request names the card's token."""
+        return "card.encrypted_card.number_hash" if self.is_hash else "card.tokenized_card.token"
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedElements(Asked):
+    """Numbers to be made tokens of, by reference, in the order given."""
+
+    numbers: Mapping[str, PAN]
+
+
+_ELEMENTS = Form(ElementsRequest)
 _TOKEN = Form(TokenRequest)
 _INFO = Form(InfoRequest)
 
@@ -212,6 +269,39 @@ def read_info(members: dict[str, Any], besides: Besides) -> AskedInfo:
             raise RequestInvalid("card.type", "tokenized_card or encrypted_card expected")
 
 
+def read_elements(members: dict[str, Any], besides: Besides) -> AskedElements:
+    """`tokenize/elements`. Raises `RequestInvalid`, `PANWrong`; both name the element."""
+    request, _ = _ELEMENTS.read(members)
+    numbers: dict[str, PAN] = {}
+    for at, element in enumerate(request.elements):
+        if holds_card(element.ref):
+            raise RequestInvalid(f"elements[{at}].ref", NO_CARD_HERE)
+        if element.ref in numbers:
+            raise RequestInvalid(f"elements[{at}].ref", "another than those of the elements before expected")
+        numbers[element.ref] = _pan(element.card_number, at)
+    return AskedElements(numbers=numbers)
+
+
+def _pan(digits: str, at: int) -> PAN:
+    try:
+        return parse_pan(digits)
+    except PANInvalid:
+        raise PANWrong(f"elements[{at}].card_number: the number fails the Luhn check") from None
+
+
+def elements_body(made: Mapping[str, CardToken]) -> bytes:
+    """The answer of `tokenize/elements`."""
+    return msgspec.json.encode(ElementsAnswer(status="ok", data={ref: _number_token(one) for ref, one in made.items()}))
+
+
+def _number_token(made: CardToken) -> NumberToken:
+    card, network = made.card, made.card.brand or UNKNOWN_BRAND
+    masked = f"{card.bin}******{card.last4}"
+    return NumberToken(
+        token=made.token, info=NumberInfo(masked_card_number=masked, card_network=network, card_type=network)
+    )
+
+
 def token_body(token: str) -> bytes:
     """The answer of `token`."""
     return msgspec.json.encode(TokenAnswer(status="ok", public_token=token))
@@ -234,7 +324,7 @@ def card_info_body(found: CardToken, *, is_hash: bool) -> bytes:
     card = found.card
     token, number_hash = (None, found.token) if is_hash else (found.token, None)
     shown = InfoShown(
-        type="card", token=token, number_hash=number_hash, brand=card.brand or "unknown", last4=card.last4
+        type="card", token=token, number_hash=number_hash, brand=card.brand or UNKNOWN_BRAND, last4=card.last4
     )
     return msgspec.json.encode(InfoAnswer(status="ok", info=shown))
 

@@ -1,0 +1,104 @@
+"""What a node of the gateway needs of the vault, wherever the vault runs: inside the node, or as a process of its own.
+
+Flows and links see parts of it (`ports.Vault`, `net.tcp.Egress`, `net.directory.Egress`). One contract suite runs over
+all who implement it: tests/contracts/test_vault.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from tollhouse.acquirers.message import CardUse, Request, Slot
+from tollhouse.audit import Act
+from tollhouse.card import CVV, PAN, CardDetails, KeptCard
+from tollhouse.ports import StoreUnreachable
+from tollhouse.vault.cvv import IsLive
+
+
+class VaultAway(StoreUnreachable):
+    """The vault's process was not reached, or went away before it answered."""
+
+
+class NodeVault(Protocol):
+    """Cards, security codes and secrets of projects. What raises says so in `ports.Vault` and in the links' egress."""
+
+    @property
+    def idempotency_secret(self) -> bytes:
+        """What a node keys the digests with that it keeps of merchants' bodies. The only key that nodes are given."""
+        ...
+
+    async def check(self) -> None:
+        """Returns when cards can be kept and opened now. Raises `StoreUnreachable`."""
+
+    async def keep(self, project: str, card: CardDetails) -> KeptCard: ...
+    async def find_same(self, project: str, pan: PAN) -> list[str]: ...
+    async def seal_cvv(self, project: str, cvv: CVV) -> str: ...
+    async def erase_cvv(self, sealed: str) -> None: ...
+
+    async def old_cvv_slots(self, after: str) -> list[str]:
+        """The next page of filled slots that are too old to belong to a row still to be committed."""
+        ...
+
+    async def erase_cvv_slots(self, names: Sequence[str]) -> None:
+        """Erase these: no row names them. What came into a slot later is not touched, a name has the slot's id."""
+
+    async def fill(self, request: Request) -> dict[str, str]: ...
+    async def fill_text(self, card: CardUse, slots: Mapping[str, Slot]) -> Mapping[str, str]: ...
+    async def left(self, request: Request) -> None: ...
+
+    async def open_secrets(self, project: str, sealed: bytes) -> bytes:
+        """What a project keeps secret. Raises `CannotOpen`, `StoreUnreachable`."""
+        ...
+
+    async def seal_secrets(self, project: str, plain: bytes) -> bytes:
+        """The same for a row. Raises `StoreUnreachable`."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was asked for."""
+
+
+class NodeAudit(Protocol):
+    """The audit log as a node writes into it: entries of its own, never those about cards."""
+
+    async def write(self, act: Act) -> None:
+        """Durable on return."""
+
+    def note(self, act: Act) -> None:
+        """Soon."""
+
+    def deny(self, act: Act) -> None:
+        """Soon, counted."""
+
+
+class Recorder(Protocol):
+    """The audit log as the vault itself writes into it."""
+
+    async def write(self, act: Act) -> None:
+        """Durable on return."""
+
+    def begin(self, act: Act) -> asyncio.Future[None]:
+        """The same for whoever has something else to do before it waits for the entry."""
+        ...
+
+    def note(self, act: Act) -> None:
+        """With the next entries."""
+
+
+async def sweep_cvvs(vault: NodeVault, is_live: IsLive) -> int:
+    """Erase the keys of CVVs that no row names any more; how many they were.
+
+    The vault names slots that are old, the node alone sees its rows and says which live. A row is committed within
+    seconds after its slot was written, so no row can come to name an old slot between the two steps.
+    """
+    erased, after = 0, ""
+    while page := await vault.old_cvv_slots(after):
+        after = page[-1]
+        live = set(await is_live(page))
+        dead = [name for name in page if name not in live]
+        if dead:
+            await vault.erase_cvv_slots(dead)
+        erased += len(dead)
+    return erased

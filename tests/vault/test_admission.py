@@ -1,0 +1,136 @@
+"""Certificates decide which nodes get anything from the vault's process, also while they are connected."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from tests.contracts.vaults import NODE, SECONDS_MAX, Lines, Running, running, until
+from tests.vault.samples import CARD
+from tollhouse.net.tls import client_context
+from tollhouse.vault import certificates, frames
+from tollhouse.vault.client import RemoteVault, Way
+from tollhouse.vault.port import VaultAway
+
+HELLO = frames.Hello(frames.PROTOCOL, "stranger")
+
+
+@pytest.fixture
+async def far(pool: asyncpg.Pool, home: Path, tmp_path: Path) -> AsyncIterator[Running]:
+    """A vault behind mutual TLS."""
+    async with running("tls", pool, home, tmp_path) as one:
+        await one.serve()
+        yield one
+
+
+async def refusal_of(place: Running, tls: Callable[[], ssl.SSLContext], *, name: str = "localhost") -> str:
+    """What a node with this TLS is told, and what the vault's log says."""
+    assert place.place is not None
+    log = Lines()
+    vault = RemoteVault(Way(host=name, port=place.place.port, tls=tls), node="stranger", log=log, limit_seconds=0.2)
+    vault.start()
+    lines = await until(lambda: log.said("vault away"))
+    with pytest.raises(VaultAway):
+        await vault.keep("shop", CARD)
+    await vault.close()
+    return str(lines)
+
+
+async def assert_denied(place: Running, words: str) -> None:
+    """The audit log says that somebody was refused."""
+    await until(lambda: place.log.said("vault.refused"))
+    entries = [entry for entry in await place.entries("vault.connect") if entry["outcome"] == "refused"]
+    assert entries
+    assert all(entry["origin"].startswith("127.0.0.1") for entry in entries)
+    assert any(words in entry["details"] for entry in entries), [entry["details"] for entry in entries]
+
+
+async def test_a_revoked_node_is_cut_off(far: Running) -> None:
+    """Its connection ends, it gets no other, and others go on."""
+    certificates.make(far.certificates, "node-2", hosts=[])
+    revoked, other = await far.node(), await far.node("node-2")
+    files = [far.certificates / f"{NODE}.{suffix}" for suffix in ("pem", "key")]
+    kept = [file.read_bytes() for file in files]
+    certificates.revoke(far.certificates, NODE)
+    for file, raw in zip(files, kept, strict=True):
+        file.write_bytes(raw)
+    await until(lambda: far.log.said("its certificate was revoked"))
+    assert isinstance(revoked[0], RemoteVault)
+    await until(lambda: far.log.said("it refuses this node"))
+    fresh = RemoteVault(far.way_to(), node=NODE, log=Lines(), limit_seconds=0.3)
+    fresh.start()
+    with pytest.raises(VaultAway):
+        await fresh.keep("shop", CARD)
+    await fresh.close()
+    await other[0].keep("shop", CARD)
+    await assert_denied(far, "node node-1: its certificate was revoked")
+
+
+async def test_a_node_without_a_certificate_gets_nothing(far: Running) -> None:
+    """TLS itself refuses it."""
+    assert "away" in await refusal_of(far, lambda: client_context(far.certificates / "ca.pem"))
+    await assert_denied(far, "PEER_DID_NOT_RETURN_A_CERTIFICATE")
+
+
+async def test_a_certificate_of_another_authority_gets_nothing(far: Running, tmp_path: Path) -> None:
+    """However the node is called in it."""
+    foreign = certificates.make(tmp_path / "foreign", NODE, hosts=[])
+    assert "away" in await refusal_of(far, lambda: client_context(far.certificates / "ca.pem", *foreign))
+    await assert_denied(far, "certificate is not accepted")
+
+
+async def test_an_expired_certificate_gets_nothing(far: Running) -> None:
+    """Not a second after its end."""
+    old = certificates.make(far.certificates, "old", hosts=[], days=0)
+    assert "away" in await refusal_of(far, lambda: client_context(far.certificates / "ca.pem", *old))
+    await assert_denied(far, "expired")
+
+
+async def test_the_vaults_own_certificate_is_no_nodes(far: Running) -> None:
+    """A certificate is for one of the two ends."""
+    made = far.certificates
+    pair = (made / "vault.pem", made / "vault.key")
+    assert "away" in await refusal_of(far, lambda: client_context(made / "ca.pem", *pair))
+    await assert_denied(far, "certificate is not accepted")
+
+
+async def test_nodes_know_their_vault(far: Running, tmp_path: Path) -> None:
+    """A vault with another name, or with a certificate of another authority, is told no card."""
+    made = far.certificates
+    pair = (made / f"{NODE}.pem", made / f"{NODE}.key")
+    certificates.make(tmp_path / "foreign", "x", hosts=[])
+    told = await refusal_of(far, lambda: client_context(tmp_path / "foreign" / "ca.pem", *pair))
+    assert "its certificate is not accepted" in told
+    told = await refusal_of(far, lambda: client_context(made / "ca.pem", *pair), name="127.0.0.1")
+    assert "its certificate is not accepted" in told
+
+
+async def test_plain_tcp_gets_nothing(far: Running) -> None:
+    """Who does not speak TLS is not heard."""
+    assert far.place is not None
+    reader, writer = await asyncio.open_connection("127.0.0.1", far.place.port)
+    greeting = frames.encode(HELLO)
+    writer.write(len(greeting).to_bytes(4, "big") + greeting)
+    async with asyncio.timeout(SECONDS_MAX):
+        heard = await asyncio.gather(reader.read(), return_exceptions=True)
+    assert b"welcome" not in (heard[0] if isinstance(heard[0], bytes) else b"")
+    writer.close()
+    await assert_denied(far, "no TLS connection")
+
+
+async def test_a_broken_list_changes_nothing(far: Running) -> None:
+    """A list that cannot be read, or is another authority's, is told of; the one before goes on counting."""
+    vault, _ = await far.node()
+    (far.certificates / "revoked.pem").write_text("nothing")
+    await until(lambda: far.log.said("cannot be read as a list"))
+    await vault.keep("shop", CARD)
+    foreign = far.folder / "foreign"
+    certificates.make(foreign, "x", hosts=[])
+    (far.certificates / "revoked.pem").write_bytes((foreign / "revoked.pem").read_bytes())
+    await until(lambda: far.log.said("is not signed by"))
+    await vault.keep("shop", CARD)
