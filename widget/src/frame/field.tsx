@@ -44,7 +44,8 @@ export function Field(props: Props) {
           type={(isMasked && !hidesByStyle ? "password" : "text") as "text"}
           dir={props.isNumeric ? "ltr" : "auto"}
           inputMode={props.isNumeric ? "numeric" : "text"}
-          autocomplete={props.autocomplete}
+          // Off once something stands in it: browsers write fields that may be completed into their session files.
+          autocomplete={props.value ? "off" : props.autocomplete}
           autocapitalize={props.isNumeric ? "off" : "words"}
           autocorrect="off"
           spellcheck={false}

@@ -28,6 +28,17 @@ describe("the fields", () => {
     expect(input.id).toBe(name);
   });
 
+  it("are no longer completed once something stands in them: browsers write such fields into their session files", async () => {
+    const form = await drawn();
+    for (const [name, text] of [["number", "4"], ["expiry", "1"], ["code", "1"], ["holder", "K"]] as const) {
+      const purpose = form.input(name).getAttribute("autocomplete");
+      await form.type(name, text);
+      expect(form.input(name).getAttribute("autocomplete"), name).toBe("off");
+      await form.type(name, "");
+      expect(form.input(name).getAttribute("autocomplete"), name).toBe(purpose);
+    }
+  });
+
   it("stand in the order in which a card is read, in one form, and take no digit for a long one", async () => {
     const form = await drawn();
     expect([...form.place.querySelectorAll("form input")].map((input) => input.id)).toEqual([...FIELDS]);
