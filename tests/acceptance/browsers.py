@@ -16,6 +16,9 @@ NO_THIRD_PARTY_COOKIES = "--test-third-party-cookie-phaseout"
 # Chromium says so of every frame whose last page is ours, as the protocol's frames are.
 KNOWN_WARNING = "can escape its sandboxing"
 FRAME = "payer-challenge"
+# A machine that does other things besides is slow, not wrong.
+expect.set_options(timeout=30_000)
+
 SHOP_PAGE = b"<!doctype html><html lang=en><title>Shop</title><link rel=icon href=data:,><h1>Thank you</h1></html>"
 AXE_OPTIONS = {"iframes": False, "resultTypes": ["violations"]}
 
