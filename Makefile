@@ -83,10 +83,11 @@ sim: $(VENV)/.installed-dev ## Simulate worlds full of failures: N=1000 of them,
 	@exec $(PY) -m tests.simulation.run $(if $(SEED),--seed $(SEED),--n $(N)) $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.installed-dev $(WIDGET) chromium softhsm ## Measure complete payments on this machine; writes bench/results/latest.json and the README's figures; then what keys cost, by keeper, and the vault as a process
+bench: $(VENV)/.installed-dev $(WIDGET) chromium softhsm ## Measure complete payments on this machine; writes bench/results/latest.json and the README's figures; then what keys cost, by keeper, the vault as a process, and what the time of an answer tells about a token
 	@$(PY) -m bench $(ARGS)
 	@$(PY) -m bench.vault
 	@$(PY) -m bench.vault_process
+	@$(PY) -m bench.guesses
 	@$(PY) -m tests.docs.figures
 
 .PHONY: docs

@@ -152,10 +152,10 @@ async def pay_gently(merchant: Merchant, rate: int, seconds: int) -> list[float]
 
 async def open_shop(merchant: Merchant, everything: Everything, folder: Path) -> None:
     """Make the merchant's project, without a limit to how fast it may pay."""
-    key_file = folder / "merchant.pub.pem"
+    key_file = folder / f"{merchant.project}.pub.pem"
     key_file.write_text(merchant.public_pem())
     await everything.run(
-        "project", "create", "bench", "--public-key", str(key_file),
+        "project", "create", merchant.project, "--public-key", str(key_file),
         "--webhook-url", await merchant.listen(), "--set", "rate_limit=0", "--json",
     )  # fmt: skip
 

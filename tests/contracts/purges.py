@@ -106,7 +106,7 @@ class Archive:
         """A purge so many days after the stories."""
         return Purge(
             store=PurgeStore(pool or self.pool),
-            shredder=Shredder(pool or self.pool, self.audit),
+            vault=Shredder(pool or self.pool, self.audit),
             retention=RETENTION,
             now=lambda: NOON + timedelta(days=days),
             settle_seconds=settle_seconds,

@@ -20,8 +20,10 @@ from tollhouse.ports import StoreUnreachable
 from tollhouse.store.postgres import open_pool
 from tollhouse.vault.box import CannotOpen
 from tollhouse.vault.cvv import slot_name
+from tollhouse.vault.frames import SHRED_MAX
 from tollhouse.vault.port import NodeAudit, NodeVault, sweep_cvvs
 from tollhouse.vault.remote_audit import RemoteAudit
+from tollhouse.vault.shredding import BATCH_SIZE
 
 
 @pytest.fixture
@@ -217,6 +219,35 @@ async def test_a_reveal_stands_in_the_audit_log(vault: NodeVault, place: Running
     assert len(await place.entries("card.reveal")) == 3
 
 
+async def test_cards_are_named_and_erased(vault: NodeVault, place: Running) -> None:
+    """Page after page, of all projects or of one; each that goes stands in the audit log under the caller's name."""
+    kept = [(project, (await vault.keep(project, CARD)).token) for project in ("shop", "other", "shop")]
+    rows = await vault.next_cards(("", ""), None)
+    assert [row[:2] for row in rows] == sorted(kept)
+    assert all(row.created_at.tzinfo is not None for row in rows)
+    assert [row[:2] for row in await vault.next_cards(sorted(kept)[1], None)] == sorted(kept)[2:]
+    assert {row.project for row in await vault.next_cards(("", ""), "other")} == {"other"}
+    assert await vault.shred([*kept[:2], ("shop", "card_none")], "no longer needed") == 2
+    assert await vault.shred(kept[:2], "no longer needed") == 0
+    assert [row[:2] for row in await vault.next_cards(("", ""), None)] == kept[2:]
+    with pytest.raises(NotSent, match="no card"):
+        await vault.fill(request(*kept[0]))
+    entries = await place.entries("card.shred")
+    assert {entry["subject"] for entry in entries} >= {"/".join(card) for card in kept[:2]}
+    expected = {"embedded": "vault", "unix": "user ", "tls": "node node-1"}[place.way]
+    assert all(entry["who"].startswith(expected) for entry in entries)
+
+
+async def test_an_unreasonable_number_of_cards_is_not_erased_at_once(vault: NodeVault, place: Running) -> None:
+    """No node erases more with one call than a batch of a purge; the connection goes on."""
+    if place.way == "embedded":
+        assert BATCH_SIZE <= SHRED_MAX
+        return
+    with pytest.raises(StoreUnreachable, match="not understood"):
+        await vault.shred([("shop", f"card_{number}") for number in range(SHRED_MAX + 1)], "all of them")
+    await vault.check()
+
+
 async def test_a_node_writes_entries_of_its_own(audit: NodeAudit, place: Running) -> None:
     """They are the node's unless they name somebody else; a refused access counts."""
     await audit.write(Act(what="process.start", outcome=DONE, details="gateway"))
@@ -240,8 +271,9 @@ async def test_a_database_that_is_gone(vault: NodeVault, place: Running) -> None
     await place.pool.close()
     with pytest.raises(StoreUnreachable) as refused:
         await vault.keep("shop", CARD)
-    with pytest.raises(StoreUnreachable):
-        await vault.check()
+    for asked in (vault.check(), vault.next_cards(("", ""), None), vault.shred([("shop", kept.token)], "old")):
+        with pytest.raises(StoreUnreachable):
+            await asked
     with pytest.raises(NotSent) as unsent:
         await vault.fill(request("shop", kept.token))
     assert PAN_TEXT not in f"{refused.value!r} {unsent.value!r}"

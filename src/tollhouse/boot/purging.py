@@ -35,7 +35,7 @@ def purge_on(
     """A purge for somebody who reaches both the gateway's rows and the vault's."""
     return Purge(
         store=PurgeStore(pool),
-        shredder=Shredder(vault_pool, audit),
+        vault=Shredder(vault_pool, audit),
         retention=retention_of(config),
         now=SystemClock().now,
         told=told,
@@ -44,10 +44,10 @@ def purge_on(
 
 
 async def purge_loop(config: Config, node: Node) -> None:
-    """The daily purge of a node, until cancelled. The rows of a vault that runs on its own are not in its reach."""
+    """The daily purge of a node, until cancelled."""
     purge = Purge(
         store=PurgeStore(node.store.pool),
-        shredder=None if node.keys is None else Shredder(node.keys.pool, node.audit),
+        vault=node.vault,
         retention=retention_of(config),
         now=node.world.clock.now,
     )

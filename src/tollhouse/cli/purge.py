@@ -151,6 +151,7 @@ async def _named(
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """The sessions and cards that were named."""
     from tollhouse.store.reads import projects_of_session
+    from tollhouse.vault.shredding import Shredder
 
     if asked.session is not None:
         found = [name for name in await projects_of_session(pool, asked.session) if asked.project in (None, name)]
@@ -166,8 +167,8 @@ async def _named(
         return sessions, []
     assert asked.card is not None
     card = asked.card if asked.card.startswith("card_") else await purge.store.card_of_token(asked.project, asked.card)
-    assert purge.shredder is not None, "a command has both sides"
-    if card is None or not await purge.shredder.has(asked.project, card):
+    assert isinstance(purge.vault, Shredder), "a command reaches the vault's rows itself"
+    if card is None or not await purge.vault.has(asked.project, card):
         raise Failure(f"--card {asked.card[:8]!a}...: project {asked.project} has no card under this token")
     return [], [(asked.project, card)]
 

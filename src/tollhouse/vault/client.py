@@ -23,7 +23,7 @@ from tollhouse.vault.box import CannotOpen
 from tollhouse.vault.egress import Filled
 from tollhouse.vault.frames import FrameBroken, Frames, VaultFailed
 from tollhouse.vault.keys import KeysRefused
-from tollhouse.vault.port import VaultAway
+from tollhouse.vault.port import KeptRow, VaultAway
 
 CALL_SECONDS_MAX = 5.0
 LATE_LOOK_SECONDS = 0.25
@@ -135,6 +135,16 @@ class RemoteVault:
     async def erase_cvv_slots(self, names: Sequence[str]) -> None:
         """See `NodeVault`. Raises `StoreUnreachable`."""
         await self._ask(frames.EraseCvvSlots(list(names)))
+
+    async def next_cards(self, after: tuple[str, str], project: str | None) -> list[KeptRow]:
+        """See `NodeVault`. Raises `StoreUnreachable`."""
+        rows: list[KeptRow] = await self._ask(frames.NextCards(after, project))
+        return rows
+
+    async def shred(self, cards: Sequence[tuple[str, str]], why: str) -> int:
+        """See `NodeVault`. Raises `StoreUnreachable`; then the cards may be gone all the same."""
+        count: int = await self._ask(frames.Shred(list(cards), why))
+        return count
 
     async def fill(self, request: Request) -> dict[str, str]:
         """All fields of the request with its card slots filled. Raises `NotSent`."""

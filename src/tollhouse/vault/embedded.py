@@ -17,8 +17,9 @@ from tollhouse.vault.cvv import SWEEP_AFTER_SECONDS, SealedCvvs
 from tollhouse.vault.egress import CardEgress, Filled
 from tollhouse.vault.keys import KeysRefused, KeysUnreachable
 from tollhouse.vault.keyset import KeySet
-from tollhouse.vault.port import Recorder
+from tollhouse.vault.port import KeptRow, Recorder
 from tollhouse.vault.secrets import ProjectSecrets
+from tollhouse.vault.shredding import Shredder
 from tollhouse.vault.slots import SlotFolder
 from tollhouse.vault.store import CardStore
 
@@ -46,12 +47,14 @@ class EmbeddedVault:
         *,
         keys: KeySet,
         cards: CardStore,
+        shredder: Shredder,
         slots: SlotFolder,
         own_pool: asyncpg.Pool | None,
         owns_keys: bool,
         sweep_after_seconds: float,
     ) -> None:
         self._cards = cards
+        self._shredder = shredder
         self._keys = keys
         self._owns_keys = owns_keys
         self._slots = slots
@@ -95,6 +98,7 @@ class EmbeddedVault:
         return cls(
             keys=used,
             cards=cards,
+            shredder=Shredder(used.pool, audit),
             slots=slots,
             own_pool=own_pool,
             owns_keys=keys is None,
@@ -145,6 +149,20 @@ class EmbeddedVault:
     async def erase_cvv_slots(self, names: Sequence[str]) -> None:
         """Erase these; what came into a slot later is not touched."""
         await self._cvvs.erase_slots(names)
+
+    async def next_cards(self, after: tuple[str, str], project: str | None) -> list[KeptRow]:
+        """The next page of all cards by name. Raises `StoreUnreachable`."""
+        try:
+            return await self._shredder.next_cards(after, project)
+        except LOST as lost:
+            raise StoreUnreachable(f"the vault's database does not answer: {type(lost).__name__}") from lost
+
+    async def shred(self, cards: Sequence[tuple[str, str]], why: str) -> int:
+        """Erase these, all or none; how many there were. Raises `StoreUnreachable`."""
+        try:
+            return await self._shredder.shred(cards, why)
+        except LOST as lost:
+            raise StoreUnreachable(f"the vault's database does not answer: {type(lost).__name__}") from lost
 
     async def open_secrets(self, project: str, sealed: bytes) -> bytes:
         """What a project keeps secret. Raises `CannotOpen`, `StoreUnreachable`."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 
@@ -22,12 +22,14 @@ from tollhouse.card import CVV, CVV_DIGITS_MAX, CVV_DIGITS_MIN, PAN, CardDetails
 from tollhouse.ports import StoreUnreachable
 from tollhouse.vault.box import CannotOpen
 from tollhouse.vault.keys import KeysRefused, KeysUnreachable
+from tollhouse.vault.port import KeptRow
 
 PROTOCOL = 1
 LENGTH_BYTES = 4
 FRAME_BYTES_MAX = 1024 * 1024
 GREETING_BYTES_MAX = 1024  # before it is known who speaks
 GREETING_SECONDS_MAX = 5.0
+SHRED_MAX = 200
 
 OK, FAILED = "ok", "failed"
 # What the vault may raise, by the name that travels. Whatever else it is travels as `failed`.
@@ -125,6 +127,20 @@ class EraseCvvSlots(Call, frozen=True, array_like=True, tag="erase_cvv_slots"):
     names: list[str]
 
 
+class NextCards(Call, frozen=True, array_like=True, tag="next_cards"):
+    """`NodeVault.next_cards`"""
+
+    after: tuple[str, str]
+    project: str | None
+
+
+class Shred(Call, frozen=True, array_like=True, tag="shred"):
+    """`NodeVault.shred`"""
+
+    cards: Annotated[list[tuple[str, str]], msgspec.Meta(max_length=SHRED_MAX)]
+    why: str
+
+
 class Fill(Call, frozen=True, array_like=True, tag="fill"):
     """`NodeVault.fill`"""
 
@@ -167,6 +183,8 @@ AnyCall = (
     | EraseCvv
     | OldCvvSlots
     | EraseCvvSlots
+    | NextCards
+    | Shred
     | Fill
     | FillText
     | OpenSecrets
@@ -184,6 +202,8 @@ ANSWERS: Mapping[type[Call], Any] = {
     EraseCvv: None,
     OldCvvSlots: list[str],
     EraseCvvSlots: None,
+    NextCards: list[KeptRow],
+    Shred: int,
     Fill: dict[str, str],
     FillText: dict[str, str],
     OpenSecrets: bytes,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from datetime import datetime
+from typing import NamedTuple, Protocol
 
 from tollhouse.acquirers.message import CardUse, Request, Slot
 from tollhouse.audit import Act
@@ -21,7 +22,27 @@ class VaultAway(StoreUnreachable):
     """The vault's process was not reached, or went away before it answered."""
 
 
-class NodeVault(Protocol):
+class KeptRow(NamedTuple):
+    """A card of the vault, by its name."""
+
+    project: str
+    token: str
+    created_at: datetime
+
+
+class CardRows(Protocol):
+    """The vault's cards as a purge sees them: by name only. Raises `StoreUnreachable`."""
+
+    async def next_cards(self, after: tuple[str, str], project: str | None) -> list[KeptRow]:
+        """The next page of all cards, or of a project's; those that come meanwhile may be left out."""
+        ...
+
+    async def shred(self, cards: Sequence[tuple[str, str]], why: str) -> int:
+        """Erase these, all or none, and durable on return; how many there were. Twice is no error."""
+        ...
+
+
+class NodeVault(CardRows, Protocol):
     """Cards, security codes and secrets of projects. What raises says so in `ports.Vault` and in the links' egress."""
 
     @property

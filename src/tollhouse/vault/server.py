@@ -86,6 +86,8 @@ class VaultServer:
             frames.EraseCvv: lambda call: vault.erase_cvv(call.sealed),
             frames.OldCvvSlots: lambda call: vault.old_cvv_slots(call.after),
             frames.EraseCvvSlots: lambda call: vault.erase_cvv_slots(call.names),
+            frames.NextCards: lambda call: vault.next_cards(call.after, call.project),
+            frames.Shred: lambda call: vault.shred(call.cards, clean(call.why)),
             frames.Fill: lambda call: vault.fill(call.request),
             frames.FillText: lambda call: vault.fill_text(call.card, call.slots),
             frames.OpenSecrets: lambda call: vault.open_secrets(call.project, call.sealed),

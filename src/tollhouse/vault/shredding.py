@@ -7,14 +7,13 @@ backups before opens with the key-encryption key until that version of it is ret
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Protocol
 
 import asyncpg
 
 from tollhouse.audit import GRANTED, Act
-from tollhouse.vault.port import NodeAudit
+from tollhouse.vault.port import KeptRow
 
 BATCH_SIZE = 200
 
@@ -30,26 +29,22 @@ WHERE card.project = gone.project AND card.token = gone.token
 """
 
 
-class KeptRow(NamedTuple):
-    """A card of the vault, by its name."""
+class Writes(Protocol):
+    """An audit log."""
 
-    project: str
-    token: str
-    created_at: datetime
+    async def write(self, act: Act) -> None:
+        """Durable on return."""
 
 
 class Shredder:
-    """Walks over cards and erases some. `audit` has the name of each before it goes."""
+    """Names cards and erases some. `audit` has the name of each before it goes."""
 
-    def __init__(self, pool: asyncpg.Pool, audit: NodeAudit) -> None:
+    def __init__(self, pool: asyncpg.Pool, audit: Writes | None) -> None:
         self._pool, self._audit = pool, audit
 
-    async def walk(self, project: str | None) -> AsyncIterator[list[KeptRow]]:
-        """Every card, batch by batch; those that come meanwhile may be left out."""
-        after = ("", "")
-        while rows := await self._pool.fetch(NEXT, *after, project, BATCH_SIZE):
-            yield [KeptRow(*row) for row in rows]
-            after = (rows[-1]["project"], rows[-1]["token"])
+    async def next_cards(self, after: tuple[str, str], project: str | None) -> list[KeptRow]:
+        """The next page of all cards, or of a project's; those that come meanwhile may be left out."""
+        return [KeptRow(*row) for row in await self._pool.fetch(NEXT, *after, project, BATCH_SIZE)]
 
     async def has(self, project: str, token: str) -> bool:
         """Whether the vault has this card."""
@@ -59,7 +54,8 @@ class Shredder:
         """Erase these, all or none, and durable on return; how many there were. Twice is no error."""
         if not cards:
             return 0
-        await asyncio.gather(*(self._audit.write(_act(project, token, why)) for project, token in cards))
+        if self._audit is not None:
+            await asyncio.gather(*(self._audit.write(_act(project, token, why)) for project, token in cards))
         columns = [project for project, _ in cards], [token for _, token in cards]
         status = await self._pool.execute(SHRED, *columns)
         return int(status.rsplit(" ", 1)[-1])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -28,8 +28,7 @@ from tollhouse.store.purge import (
     cutoffs_of,
     is_passing,
 )
-from tollhouse.vault.port import NodeAudit
-from tollhouse.vault.shredding import Shredder
+from tollhouse.vault.port import CardRows, KeptRow, NodeAudit
 
 CARDS, RELEASED, SECONDS_LEFT = "cards", "cards let go", "seconds until cards are erased"
 SETTLE_SECONDS = 60.0
@@ -55,10 +54,10 @@ class Erased:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purge:
-    """One database with its vault. Without a shredder the vault's rows are left to whoever has its database."""
+    """One database with its vault."""
 
     store: PurgeStore
-    shredder: Shredder | None
+    vault: CardRows
     retention: Retention
     now: Callable[[], datetime]
     told: Told = lambda kind, count: None
@@ -67,13 +66,12 @@ class Purge:
     async def plan(self, project: str | None = None) -> dict[str, Count]:
         """Every kind: how many go now, how many stay and why. Changes nothing."""
         cutoffs = cutoffs_of(self.retention, self.now())
-        counts = {CARDS: Count()} if self.shredder is not None else {}
-        if self.shredder is not None:
-            async for rows in self.shredder.walk(project):
-                reasons = await self.store.why_cards_stay([row[:2] for row in rows], cutoffs)
-                for row in rows:
-                    is_young = row.created_at >= cutoffs.quiet
-                    counts[CARDS].add(reasons[row[:2]] or ("recent" if is_young else None), row.created_at)
+        counts = {CARDS: Count()}
+        async for rows in self._cards(project):
+            reasons = await self.store.why_cards_stay([row[:2] for row in rows], cutoffs)
+            for row in rows:
+                is_young = row.created_at >= cutoffs.quiet
+                counts[CARDS].add(reasons[row[:2]] or ("recent" if is_young else None), row.created_at)
         return counts | await self.store.count(cutoffs, project)
 
     async def run(self, project: str | None = None) -> Counter[str]:
@@ -86,15 +84,14 @@ class Purge:
         async for sessions in self.store.old_sessions(cutoffs, project):
             redacted = await _gently(lambda: self.store.redact(sessions, cutoffs.personal))  # noqa: B023 - awaited here
             self._count(gone, PERSONAL, len(redacted))
-        if self.shredder is not None:
-            async for rows in self.shredder.walk(project):
-                old = [row[:2] for row in rows if row.created_at < cutoffs.quiet]
-                reasons = await self.store.why_cards_stay(old, cutoffs)
-                free = [card for card, why in reasons.items() if why is None]
-                released = await _gently(lambda: self.store.let_go(free, cutoffs))  # noqa: B023 - awaited here
-                self._count(gone, RELEASED, released)
-            await self._settle()
-            await self._shred_released(cutoffs, gone)
+        async for rows in self._cards(project):
+            old = [row[:2] for row in rows if row.created_at < cutoffs.quiet]
+            reasons = await self.store.why_cards_stay(old, cutoffs)
+            free = [card for card, why in reasons.items() if why is None]
+            released = await _gently(lambda: self.store.let_go(free, cutoffs))  # noqa: B023 - awaited here
+            self._count(gone, RELEASED, released)
+        await self._settle()
+        await self._shred_released(cutoffs, gone)
         return gone
 
     async def erase(self, sessions: Sequence[SessionKey], cards: Sequence[Card] = ()) -> Erased:
@@ -111,10 +108,16 @@ class Purge:
         for (_, token), why in reasons.items():
             if why in MONEY_MAY_MOVE:
                 erased.stays[token] = f"the card is {why}: a payment or a refund can still need it"
-        if self.shredder is not None and erased.gone[RELEASED]:
+        if erased.gone[RELEASED]:
             await self._settle()
             await self._shred_released(cutoffs, erased.gone)
         return erased
+
+    async def _cards(self, project: str | None) -> AsyncIterator[list[KeptRow]]:
+        after: Card = ("", "")
+        while rows := await self.vault.next_cards(after, project):
+            yield rows
+            after = rows[-1].project, rows[-1].token
 
     async def _by_age(self, kind: str, cutoffs: Cutoffs, project: str | None, gone: Counter[str]) -> None:
         while count := await _gently(lambda: self.store.purge_by_age(kind, cutoffs, project)):
@@ -128,14 +131,12 @@ class Purge:
 
     async def _shred_released(self, cutoffs: Cutoffs, gone: Counter[str]) -> None:
         """Erase what was let go, also by a run that was ended; a card that is needed again stays."""
-        if self.shredder is None:
-            return
         after: Card = ("", "")
         while cards := await self.store.released(after, settle_seconds=self.settle_seconds):
             after = cards[-1]
             reasons = await self.store.why_cards_stay(cards, cutoffs)
             free = [card for card, why in reasons.items() if why is None]
-            count = await self.shredder.shred(free, "no longer needed")
+            count = await self.vault.shred(free, "no longer needed")
             await self.store.forget_released(free, erased=True)
             await self.store.forget_released([card for card in cards if card not in free], erased=False)
             self._count(gone, CARDS, count)
@@ -202,5 +203,5 @@ async def purge_daily(purge: Purge, *, audit: NodeAudit, log: Log, first_seconds
             log.warning("old data is purged later", why=type(problem).__name__)
             gone = None
         if gone is not None:
-            log.info("old data purged", gone=numbers(gone), cards_in_reach=purge.shredder is not None)
+            log.info("old data purged", gone=numbers(gone))
         await asyncio.sleep(LOOK_SECONDS)
