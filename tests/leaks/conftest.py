@@ -11,12 +11,17 @@ from tests.acceptance.conftest import SHORT_LIMITS, running_system
 from tests.leaks.flights import Flight, fly
 
 
-@pytest.fixture(scope="module")
-def flight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flight]:
-    """A talkative system through which every canary went."""
+VAULTS = {"inside": "", "process": "unix:"}
+
+
+@pytest.fixture(scope="module", params=["inside", pytest.param("process", marks=pytest.mark.full)])
+def flight(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flight]:
+    """A talkative system through which every canary went, with the vault where the parameter says."""
     folder = tmp_path_factory.mktemp("flight")
-    with running_system(folder / "system", log_level="debug", **SHORT_LIMITS) as system:
-        yield fly(system, folder / "heard")
+    where = VAULTS[request.param]
+    with running_system(folder / "system", log_level="debug", vault_url=where, **SHORT_LIMITS) as system:
+        holders = ("gateway", "work", "vault") if where else ("gateway", "work")
+        yield fly(system, folder / "heard", holders)
 
 
 @pytest.fixture

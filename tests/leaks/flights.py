@@ -33,13 +33,17 @@ MORE = {"tokenized": compose(free="41"), "crashed": compose(fault=6, free="42"),
 
 @dataclass
 class Flight:
-    """A system that all canaries went through. `said` has what it told others, a file for each who heard it."""
+    """A system that all canaries went through.
+
+    `said` has what it told others, a file for each who heard it; `holders` are the parts that open cards or send them.
+    """
 
     system: System
     numbers: dict[str, str]
     said: Path
     profile: Path
     known: Path
+    holders: tuple[str, ...]
     counts: dict[str, int] = field(default_factory=dict)
 
     def tell(self, name: str, texts: list[str]) -> None:
@@ -48,11 +52,11 @@ class Flight:
         (self.said / f"{name}.txt").write_text("\n".join(texts))
 
 
-def fly(system: System, folder: Path) -> Flight:
+def fly(system: System, folder: Path, holders: tuple[str, ...]) -> Flight:
     """Run every flow. Payers, merchants and mistakes go on side by side, and at the end the gateway crashes."""
     folder.mkdir()
     numbers = cards() | TYPED | MORE
-    flight = Flight(system, numbers, folder / "said", folder / "profile", folder / "known.txt")
+    flight = Flight(system, numbers, folder / "said", folder / "profile", folder / "known.txt", holders)
     flight.said.mkdir()
     flight.known.write_text("\n".join([*numbers.values(), CVV, f"text:{HOLDER}"]))
     shop, inn = Merchant(system), Merchant(system, settings={"capture_mode": "two_stage"})
@@ -71,7 +75,7 @@ def fly(system: System, folder: Path) -> Flight:
         _, shown, _, _ = [one.result() for one in running]
         flight.tell("pages", shown)
         told = threads.submit(commands, system)
-        crash(system, shop, numbers["crashed"])
+        crash(system, shop, numbers["crashed"], holders)
         flight.tell("commands", told.result())
     until(lambda: not system.rows("select 1 from event where state = 'waiting'"), "every webhook is out")
     flight.tell("answers", [answer for recorder in recorders for answer in recorder.answers])
@@ -94,10 +98,10 @@ def tokenize(merchant: Merchant, number: str) -> None:
         assert answer.status in (200, 400), answer
 
 
-def crash(system: System, merchant: Merchant, number: str) -> None:
-    """Gateway and worker are ended with -9 while a card is on its way; then everything comes to its end."""
+def crash(system: System, merchant: Merchant, number: str, parts: tuple[str, ...]) -> None:
+    """These parts are ended with -9 while a card is on its way; then everything comes to its end."""
     session_id = pay(merchant, number)
-    killed = {part: system.kill_part(part) for part in ("gateway", "work")}
+    killed = {part: system.kill_part(part) for part in parts}
     for part, pid in killed.items():
         system.wait_until_back(part, pid)
     assert payment_of(merchant.wait_until_final(session_id))["status"] in ("succeeded", "failed")
