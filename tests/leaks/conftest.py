@@ -10,7 +10,6 @@ import pytest
 from tests.acceptance.conftest import SHORT_LIMITS, running_system
 from tests.leaks.flights import Flight, fly
 
-
 VAULTS = {"inside": "", "process": "unix:"}
 
 
