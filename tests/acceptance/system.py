@@ -65,6 +65,8 @@ def is_alive(pid: int) -> bool:
 class System:
     """`tollhouse up` and what belongs to it. Settings are named as in the configuration: `answer_limit_seconds=1`."""
 
+    program: tuple[str, ...] = (PROGRAM,)
+
     def __init__(self, folder: Path, **settings: object) -> None:
         folder.mkdir(exist_ok=True)
         self.folder, self.home = folder, folder / "home"
@@ -103,7 +105,7 @@ class System:
         """Start everything without waiting."""
         with (self.folder / "up.out").open("wb") as printed, (self.folder / "up.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [PROGRAM, "up"],
+                [*self.program, "up"],
                 env=self.environment,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,

@@ -45,19 +45,12 @@ TABLES = (
 class Spoilt(System):
     """A system of which every process leaks."""
 
+    program = (sys.executable, "-P", "-m", "tests.leaks.planted")
+
     def launch(self) -> None:
         """Start it by the module with the plants."""
         self.environment["PYTHONPATH"] = str(ROOT)
-        with (self.folder / "up.out").open("wb") as printed, (self.folder / "up.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tests.leaks.planted", "up"],
-                env=self.environment,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=printed,
-                stderr=log,
-                start_new_session=True,
-            )
+        super().launch()
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,11 @@ from typing import Any, TypeVar
 import pkcs11
 from pkcs11 import Attribute, GCMParams, KeyType, Mechanism, ObjectClass
 
-from tollhouse.grouping import Grouped
-from tollhouse.vault.box import KEY_BYTES, NONCE_BYTES, CannotOpen, bind
+from tollhouse.vault.box import KEY_BYTES, NONCE_BYTES, CannotOpen
 from tollhouse.vault.keys import KeysRefused, KeysUnreachable
+from tollhouse.vault.outside import Item, OutsideKeys
 
-GROUP_SIZE_MAX = 100
 TAG_BITS = 128
-CHECK = bind("tollhouse key check")
 TEMPLATE = {
     Attribute.SENSITIVE: True,
     Attribute.EXTRACTABLE: False,
@@ -61,13 +59,6 @@ _LIBRARY = threading.Lock()
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    version: int
-    content: bytes = field(repr=False)
-    context: bytes
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
     """Where the token is and how to log in."""
@@ -77,19 +68,21 @@ class Token:
     pin: str = field(repr=False)
 
 
-class Pkcs11Keys:
+class Pkcs11Keys(OutsideKeys):
     """A named key of a token."""
 
     kind = "pkcs11"
 
     def __init__(self, token: Token, *, key: str) -> None:
+        super().__init__(
+            name=f"PKCS#11 key {key} of token {token.label}",
+            cure="set TOLLHOUSE_VAULT_PKCS11_TOKEN and _KEY to those of this database, or restore the token",
+        )
         self._token = token
         self._key = key
         self._session: Any = None
         self._found: dict[int, Any] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pkcs11")
-        self._seals: Grouped[_Item, bytes] = Grouped(self._seal_all, group_size_max=GROUP_SIZE_MAX)
-        self._opens: Grouped[_Item, bytes | CannotOpen] = Grouped(self._open_all, group_size_max=GROUP_SIZE_MAX)
 
     async def latest(self) -> int:
         """The greatest version among the objects of the token."""
@@ -98,31 +91,6 @@ class Pkcs11Keys:
     async def make(self, version: int) -> None:
         """Have the token make a key of this version, unless it has one."""
         await self._run(lambda: self._make(version))
-
-    async def check_value(self, version: int) -> bytes:
-        """A known text, sealed: only the same key opens it."""
-        return await self.seal(version, CHECK, CHECK)
-
-    async def take_up(self, version: int, check_value: bytes, held: bytes | None) -> None:
-        """Let the token open the check value. Raises `KeysRefused`."""
-        try:
-            await self.unseal(version, check_value, CHECK)
-        except CannotOpen as problem:
-            raise KeysRefused(
-                f"{self._name}: version {version} is not the one of this database ({problem});"
-                " set TOLLHOUSE_VAULT_PKCS11_TOKEN and _KEY to those of this database, or restore the token"
-            ) from None
-
-    async def seal(self, version: int, plain: bytes, context: bytes) -> bytes:
-        """Seal inside the token, with others that wait."""
-        return await self._seals.ask(_Item(version, plain, context))
-
-    async def unseal(self, version: int, sealed: bytes, context: bytes) -> bytes:
-        """Open inside the token, with others that wait. Raises `CannotOpen`."""
-        opened = await self._opens.ask(_Item(version, sealed, context))
-        if isinstance(opened, CannotOpen):
-            raise opened
-        return opened
 
     async def destroy(self, version: int) -> None:
         """Destroy the object."""
@@ -134,19 +102,14 @@ class Pkcs11Keys:
 
     async def close(self) -> None:
         """Finish what was asked for and log out."""
-        await self._seals.close()
-        await self._opens.close()
+        await super().close()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._alone, self._end)
         self._thread.shutdown(wait=False)
 
-    @property
-    def _name(self) -> str:
-        return f"PKCS#11 key {self._key} of token {self._token.label}"
-
-    async def _seal_all(self, items: Sequence[_Item]) -> list[bytes]:
+    async def _seal_all(self, items: Sequence[Item]) -> list[bytes]:
         return await self._run(lambda: [self._seal(item) for item in items])
 
-    async def _open_all(self, items: Sequence[_Item]) -> list[bytes | CannotOpen]:
+    async def _open_all(self, items: Sequence[Item]) -> list[bytes | CannotOpen]:
         return await self._run(lambda: [self._open(item) for item in items])
 
     async def _run(self, work: Callable[[], T]) -> T:
@@ -210,13 +173,13 @@ class Pkcs11Keys:
         for key in self._objects(f"{self._key}-v{version}"):
             key.destroy()
 
-    def _seal(self, item: _Item) -> bytes:
+    def _seal(self, item: Item) -> bytes:
         nonce = os.urandom(NONCE_BYTES)
         key = self._find(item.version)
         sealed: bytes = key.encrypt(item.content, mechanism=Mechanism.AES_GCM, mechanism_param=_how(nonce, item))
         return nonce + sealed
 
-    def _open(self, item: _Item) -> bytes | CannotOpen:
+    def _open(self, item: Item) -> bytes | CannotOpen:
         nonce, sealed = item.content[:NONCE_BYTES], item.content[NONCE_BYTES:]
         if len(sealed) < TAG_BITS // 8:
             return CannotOpen("changed bytes: too few")
@@ -253,5 +216,5 @@ def log_in(token: Token) -> Any:
         raise KeysRefused(f"token {token.label}: its PIN is locked; its security officer unlocks it") from None
 
 
-def _how(nonce: bytes, item: _Item) -> GCMParams:
+def _how(nonce: bytes, item: Item) -> GCMParams:
     return GCMParams(nonce, item.context, TAG_BITS)

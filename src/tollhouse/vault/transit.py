@@ -7,47 +7,32 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from tollhouse.grouping import Grouped
-from tollhouse.vault.box import CannotOpen, bind
+from tollhouse.vault.box import CannotOpen
 from tollhouse.vault.keys import KeysRefused, KeysUnreachable
+from tollhouse.vault.outside import Item, OutsideKeys
 
 KEY_TYPE = "aes256-gcm96"
-# OpenBao refuses JSON of more than about a thousand texts; an item has five.
-GROUP_SIZE_MAX = 100
-CHECK = bind("tollhouse key check")
 
 # Method, path below /v1/ and members; gives the status and the members of the answer. Raises `OSError`.
 Ask = Callable[[str, str, Mapping[str, Any] | None], Awaitable[tuple[int, Mapping[str, Any]]]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    version: int
-    content: bytes = field(repr=False)
-    context: bytes
-
-    def plain(self) -> dict[str, object]:
-        return {"plaintext": _text(self.content), "associated_data": _text(self.context), "key_version": self.version}
-
-    def sealed(self) -> dict[str, object]:
-        return {"ciphertext": f"vault:v{self.version}:{_text(self.content)}", "associated_data": _text(self.context)}
-
-
-class TransitKeys:
+class TransitKeys(OutsideKeys):
     """A named key of a transit engine; its versions are the server's own."""
 
     kind = "transit"
 
     def __init__(self, ask: Ask, close: Callable[[], Awaitable[None]], *, mount: str, key: str) -> None:
+        super().__init__(
+            name=f"transit key {mount}/{key}",
+            cure="set TOLLHOUSE_VAULT_TRANSIT_KEY to the key of this database, or restore it on the server",
+        )
         self._ask_server = ask
-        self._close = close
+        self._hang_up = close
         self._mount = mount
         self._key = key
-        self._seals: Grouped[_Item, bytes] = Grouped(self._seal_all, group_size_max=GROUP_SIZE_MAX)
-        self._opens: Grouped[_Item, bytes | CannotOpen] = Grouped(self._open_all, group_size_max=GROUP_SIZE_MAX)
 
     async def latest(self) -> int:
         """The server's latest version; 0 when the key is to be made yet."""
@@ -70,31 +55,6 @@ class TransitKeys:
         for _ in range(latest, version):
             await self._ask("POST", f"keys/{self._key}/rotate")
 
-    async def check_value(self, version: int) -> bytes:
-        """A known text, sealed: only the same key opens it."""
-        return await self.seal(version, CHECK, CHECK)
-
-    async def take_up(self, version: int, check_value: bytes, held: bytes | None) -> None:
-        """Let the server open the check value. Raises `KeysRefused`."""
-        try:
-            await self.unseal(version, check_value, CHECK)
-        except CannotOpen as problem:
-            raise KeysRefused(
-                f"{self._name}: version {version} is not the one of this database ({problem});"
-                " set TOLLHOUSE_VAULT_TRANSIT_KEY to the key of this database, or restore it on the server"
-            ) from None
-
-    async def seal(self, version: int, plain: bytes, context: bytes) -> bytes:
-        """Seal on the server, with others that wait."""
-        return await self._seals.ask(_Item(version, plain, context))
-
-    async def unseal(self, version: int, sealed: bytes, context: bytes) -> bytes:
-        """Open on the server, with others that wait. Raises `CannotOpen`."""
-        opened = await self._opens.ask(_Item(version, sealed, context))
-        if isinstance(opened, CannotOpen):
-            raise opened
-        return opened
-
     async def destroy(self, version: int) -> None:
         """Have the server forget this version and those before it; with its last one the key goes."""
         latest = await self.latest()
@@ -112,16 +72,11 @@ class TransitKeys:
 
     async def close(self) -> None:
         """Finish what was asked for, and hang up."""
-        await self._seals.close()
-        await self._opens.close()
-        await self._close()
+        await super().close()
+        await self._hang_up()
 
-    @property
-    def _name(self) -> str:
-        return f"transit key {self._mount}/{self._key}"
-
-    async def _seal_all(self, items: Sequence[_Item]) -> list[bytes]:
-        results = await self._batch("encrypt", [item.plain() for item in items])
+    async def _seal_all(self, items: Sequence[Item]) -> list[bytes]:
+        results = await self._batch("encrypt", [_plain(item) for item in items])
         sealed: list[bytes] = []
         for item, result in zip(items, results, strict=True):
             head, _, text = str(result.get("ciphertext", "")).rpartition(":")
@@ -130,8 +85,8 @@ class TransitKeys:
             sealed.append(b64decode(text))
         return sealed
 
-    async def _open_all(self, items: Sequence[_Item]) -> list[bytes | CannotOpen]:
-        results = await self._batch("decrypt", [item.sealed() for item in items])
+    async def _open_all(self, items: Sequence[Item]) -> list[bytes | CannotOpen]:
+        results = await self._batch("decrypt", [_sealed(item) for item in items])
         return [
             CannotOpen(f"the key server says: {result['error']}")
             if result.get("error")
@@ -165,6 +120,15 @@ class TransitKeys:
         if status >= 300 and not (status in accepted and data):
             raise KeysRefused(f"{self._name}: {errors}; look at TOLLHOUSE_VAULT_TRANSIT_MOUNT and _KEY")
         return status, data or {}
+
+
+def _plain(item: Item) -> dict[str, object]:
+    return {"plaintext": _text(item.content), "associated_data": _text(item.context), "key_version": item.version}
+
+
+def _sealed(item: Item) -> dict[str, object]:
+    named = f"vault:v{item.version}:{_text(item.content)}"
+    return {"ciphertext": named, "associated_data": _text(item.context)}
 
 
 def _text(raw: bytes) -> str:
