@@ -278,6 +278,35 @@ async def test_a_payer_stays_while_money_can_move(archive: Archive, make: Callab
     assert await archive.one("select version from session") == before
 
 
+async def test_a_payer_whose_session_is_held_is_not_forgotten_in_silence(archive: Archive) -> None:
+    """Who asked for it is told to ask again; once the other has let go, it is done, also with clocks that differ."""
+    await archive.live(declined())
+    await archive.pool.execute("update session set updated_at = updated_at + interval '1 day 20 hours'")
+    async with archive.pool.acquire() as other, other.transaction():
+        await other.execute("select from session for update")
+        held = await archive.purge(1).erase([("shop", "ps_001")])
+    assert "personal data" not in held.gone
+    assert "run this again" in held.stays["ps_001"]
+    erased = await archive.purge(1).erase([("shop", "ps_001")])
+    assert erased.gone["personal data"] == 1
+    assert not erased.stays
+
+
+async def test_a_payer_is_forgotten_as_soon_as_the_session_is_free(archive: Archive) -> None:
+    """A commit that is on its way is waited for."""
+    await archive.live(declined())
+    async with archive.pool.acquire() as other:
+        held = other.transaction()
+        await held.start()
+        await other.execute("select from session for update")
+        erasing = asyncio.create_task(archive.purge(1).erase([("shop", "ps_001")]))
+        await asyncio.sleep(0.1)
+        assert not erasing.done()
+        await held.rollback()
+        erased = await erasing
+    assert (erased.gone["personal data"], erased.stays) == (1, {})
+
+
 # --- whatever happened before ---------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from typing import TypeVar
 from tollhouse.audit import DONE, FAILED, GRANTED, Act
 from tollhouse.ports import Log
 from tollhouse.store.purge import (
+    BATCH_SIZE,
     BY_AGE,
     PERSONAL,
     Card,
@@ -35,6 +36,9 @@ SETTLE_SECONDS = 60.0
 # Payments come first: between two batches we rest as long as the last one took, and a moment.
 REST_SECONDS = 0.01
 AGAIN_MAX = 3
+ERASE_ATTEMPTS_MAX, ERASE_AGAIN_SECONDS = 10, 0.2
+# Nodes write by their own clocks when a session changed last, and a person's wish does not depend on it.
+CLOCKS_DIFFER = timedelta(days=1)
 FIRST_SECONDS, LOOK_SECONDS = 300.0, 3600.0
 DAILY = timedelta(hours=23)
 # A person may ask for the end of a card that was used yesterday, but not while money can still move with it.
@@ -98,13 +102,20 @@ class Purge:
         """Erase what is known of the payers of these sessions, the cards they paid with, and these cards."""
         now, erased = self.now(), Erased()
         cutoffs = cutoffs_of(self.retention, now)
-        for (_, id), status in (await self.store.unfinished(sessions)).items():
+        unfinished = await self.store.unfinished(sessions)
+        for (_, id), status in unfinished.items():
             erased.stays[id] = f"the session is {status}: money can still move in it"
-        named = [*await self.store.cards_of_sessions(sessions), *cards]
-        redacted = await self.store.redact(sessions, now + timedelta(seconds=1), erased=True)
-        self._count(erased.gone, PERSONAL, len(redacted))
+        held: list[SessionKey] = []
+        for batch in batched([session for session in sessions if session not in unfinished]):
+            held += await self._redact(batch, erased)
+        for _, id in held:
+            erased.stays[id] = "the session is being changed at this moment: run this again"
+        named = await self.store.cards_of_sessions([session for session in sessions if session not in held])
+        named += cards
         reasons = await self.store.why_cards_stay(named, cutoffs)
-        self._count(erased.gone, RELEASED, await self.store.let_go(named, cutoffs, unless=MONEY_MAY_MOVE))
+        for some in batched(named):
+            released = await _gently(lambda: self.store.let_go(some, cutoffs, unless=MONEY_MAY_MOVE))  # noqa: B023 - awaited here
+            self._count(erased.gone, RELEASED, released)
         for (_, token), why in reasons.items():
             if why in MONEY_MAY_MOVE:
                 erased.stays[token] = f"the card is {why}: a payment or a refund can still need it"
@@ -112,6 +123,19 @@ class Purge:
             await self._settle()
             await self._shred_released(cutoffs, erased.gone)
         return erased
+
+    async def _redact(self, sessions: list[SessionKey], erased: Erased) -> list[SessionKey]:
+        """A session that somebody else holds is waited for a little; those that are still held."""
+        left = sessions
+        for _ in range(ERASE_ATTEMPTS_MAX):
+            before = self.now() + CLOCKS_DIFFER
+            redacted = await _gently(lambda: self.store.redact(left, before, erased=True))  # noqa: B023 - awaited here
+            self._count(erased.gone, PERSONAL, len(redacted))
+            left = [session for session in left if session not in redacted]
+            if not left:
+                break
+            await asyncio.sleep(ERASE_AGAIN_SECONDS)
+        return left
 
     async def _cards(self, project: str | None) -> AsyncIterator[list[KeptRow]]:
         after: Card = ("", "")
@@ -160,6 +184,11 @@ async def _gently(work: Callable[[], Awaitable[T]]) -> T:
             continue
         await asyncio.sleep(REST_SECONDS + time.monotonic() - began)
         return done
+
+
+def batched(rows: Sequence[T]) -> list[list[T]]:
+    """The same in pieces that one database transaction takes."""
+    return [list(rows[begin : begin + BATCH_SIZE]) for begin in range(0, len(rows), BATCH_SIZE)]
 
 
 def numbers(gone: Mapping[str, int]) -> str:
