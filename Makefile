@@ -60,15 +60,18 @@ help: ## List these targets
 up: $(VENV)/.installed $(WIDGET) ## Set everything up and start it in the foreground; Ctrl-C stops it; ARGS="--port 9400"
 	@exec $(PY) -I -S src/tollhouse/store/tether.py $(SIGTERM) $$PPID -1 -1 $(VENV)/bin/tollhouse up $(ARGS)
 
+# Tests wait for processes often: one worker more than there are cores.
+WORKERS ?= $(shell expr $$(nproc) + 1)
+
 .PHONY: test
 test: $(VENV)/.installed-dev $(WIDGET) chromium softhsm ## Set everything up and run every test but the long ones; TESTS=tests/ground ARGS=-x (TESTS: not the widget's)
 	@$(if $(filter tests,$(TESTS)),$(call npm,--silent test))
-	@exec $(PY) -m pytest -n auto --dist worksteal -m "not full" $(TESTS) $(ARGS)
+	@exec $(PY) -m pytest -n $(WORKERS) --dist worksteal -m "not full" $(TESTS) $(ARGS)
 
 .PHONY: test-full
 test-full: $(VENV)/.installed-dev $(WIDGET) chromium softhsm ## Run every test, the widget's and the long ones too
 	@$(if $(filter tests,$(TESTS)),$(call npm,--silent test))
-	@exec $(PY) -m pytest -n auto --dist worksteal $(TESTS) $(ARGS)
+	@exec $(PY) -m pytest -n $(WORKERS) --dist worksteal $(TESTS) $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.installed-dev $(NODE_MODULES) ## Check style, types, floors and the rules of the house
