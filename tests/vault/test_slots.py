@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +105,29 @@ async def test_an_old_address_does_not_reach_a_reused_slot(slots: SlotFolder) ->
     assert slots.read(old) is None
     await slots.erase(old)
     assert slots.read(new) == key
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_no_slot_is_given_to_two_keys(slots: SlotFolder, seed: int) -> None:
+    """However writes, erasures and growths of the file fall into groups: every live key is read, no erased one is."""
+    chance = random.Random(seed)
+    live = dict([await put(slots)])
+    erased: list[Address] = []
+    while len(live) < CHUNK_SLOTS - chance.randrange(3):
+        live |= dict(await asyncio.gather(*(put(slots) for _ in range(min(200, CHUNK_SLOTS - len(live))))))
+    for _ in range(6):
+        going = chance.sample(list(live), chance.randrange(1, 20))
+        work = [slots.erase(address) for address in going]
+        coming = [put(slots) for _ in range(chance.randrange(30))]
+        both: list[Coroutine[Any, Any, Any]] = [*work, *coming]
+        chance.shuffle(both)
+        came = await asyncio.gather(*both)
+        erased += going
+        live = {address: key for address, key in live.items() if address not in going}
+        live |= dict(one for one in came if one is not None)
+        assert len({address.index for address in live}) == len(live)
+        assert {address: slots.read(address) for address in live} == live
+    assert {slots.read(address) for address in erased} == {None}
 
 
 async def test_a_slot_rests_before_it_is_used_again(tmp_path: Path) -> None:

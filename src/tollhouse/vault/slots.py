@@ -200,10 +200,10 @@ class SlotFolder:
             if job.key is not None:
                 self._put(target, job.address, job.key)
             elif self._clear(target, job.address) and job.address.file == self._file:
+                self._filled.discard(job.address.index)  # or a growth in the same group would free it once more
                 erased.append(job.address.index)
         for target in touched:
             _sync(target)
-        self._filled.difference_update(erased)
         self._free.extend((time.monotonic(), index) for index in erased)
         return [None] * len(jobs)
 
