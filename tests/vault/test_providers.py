@@ -13,12 +13,13 @@ from tests.vault.keepers import KINDS, Keeper
 from tests.vault.samples import CARD, PAN_TEXT, request
 from tollhouse.acquirers.message import NotSent
 from tollhouse.boot.rewrapping import piles_of
+from tollhouse.vault import rotation
 from tollhouse.vault.box import CannotOpen, new_key
 from tollhouse.vault.components import PartRefused, split
 from tollhouse.vault.embedded import EmbeddedVault
-from tollhouse.vault.keys import KEK, KeysRefused, Wrapped
+from tollhouse.vault.keys import FINGERPRINT, KEK, KeysRefused, Wrapped
 from tollhouse.vault.keyset import KeySet
-from tollhouse.vault.registry import load_rows
+from tollhouse.vault.registry import load_rows, of_purpose
 from tollhouse.vault.rewrap import rewrap
 from tollhouse.vault.rotation import retire, rotate
 from tollhouse.vault.sealed import data_key_place
@@ -258,4 +259,29 @@ async def test_a_data_key_serves_its_own_row_alone(keeper: Keeper, pool: asyncpg
         for place in (data_key_place("shop", other.token), data_key_place("inn", one.token)):
             with pytest.raises(CannotOpen):
                 await keys.ring.unwrap(wrapped, place)
+        await vault.close()
+
+
+@pytest.mark.parametrize("purpose", [KEK, FINGERPRINT])
+async def test_a_retirement_that_died_after_the_key(
+    keeper: Keeper, pool: asyncpg.Pool, purpose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key is gone and its row is still there: everything starts all the same, and the same command ends it."""
+    async with keeper.open(pool) as keys:
+        vault = await vault_on(pool, keeper, keys)
+        kept = await vault.keep("shop", CARD)
+        await rotate(keys, purpose)
+        await rewrap_all(keys, purpose)
+        monkeypatch.setattr(rotation, "DESTROY", "select 'the connection is lost here', $1::text, $2::int, 1 / 0")
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await retire(keys, purpose, 1, piles_of(keys, purpose))
+        await vault.close()
+    monkeypatch.undo()
+    async with keeper.open(pool) as keys:
+        vault = await vault_on(pool, keeper, keys)
+        assert (await vault.fill(request("shop", kept.token)))["2"] == PAN_TEXT
+        assert (await vault.keep("shop", CARD)).fingerprint == kept.fingerprint or purpose == FINGERPRINT
+        await keys.refresh()
+        await retire(keys, purpose, 1, piles_of(keys, purpose))
+        assert [row.version for row in of_purpose(await load_rows(pool), purpose)] == [2]
         await vault.close()

@@ -70,6 +70,8 @@ def revoke(folder: Path, name: str) -> Path:
     """
     certificate_file = folder / f"{name}.pem"
     if name in (AUTHORITY, REVOKED) or not certificate_file.exists():
+        if any(folder.glob(f"{name}-*.{REVOKED}-pem")):
+            raise CertificateRefused(f"{name}: is revoked already; {folder / REVOKED}.pem is the list to copy")
         raise CertificateRefused(f"{certificate_file}: there is no such certificate")
     authority, signer = _authority(folder)
     certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
@@ -78,7 +80,7 @@ def revoke(folder: Path, name: str) -> Path:
     for suffix in ("pem", "key"):
         file = folder / f"{name}.{suffix}"
         if file.exists():
-            file.rename(folder / f"{name}-{certificate.serial_number:x}.revoked-{suffix}")
+            file.rename(folder / f"{name}-{certificate.serial_number:x}.{REVOKED}-{suffix}")
     return path
 
 

@@ -76,7 +76,7 @@ async def wait_for_root(home: Path, node: str, *, parts: int, check_value: bytes
             async with asyncio.timeout(LINE_SECONDS_MAX):
                 line = await reader.readline()
             text = collecting.take(line.decode("ascii", "replace"))
-            tell(f"a key part was {text}")
+            tell(f"a key part came: {text}")
         except PartRefused as refused:
             word, text = REFUSED, str(refused)
             tell(f"a key part was refused: {text}")

@@ -124,7 +124,10 @@ def refuse_lost(folder: Path, purpose: str) -> None:
     """Raises `KeysRefused` when a database knows the keys of a file that is gone: a new one would open nothing."""
     path = folder / f"{purpose}.json"
     if not path.exists():
-        raise KeysRefused(f"{path}: is missing, but this database knows its keys; restore it from a backup")
+        raise KeysRefused(
+            f"{path}: is missing, but this database knows its keys; run this with the TOLLHOUSE_HOME that has them"
+            " (the vault's, on its machine, where it runs apart), or restore the file from a backup"
+        )
 
 
 def open_key_file(folder: Path, purpose: str) -> KeyFile:

@@ -82,7 +82,7 @@ class KeySet:
         """Everything as the registry has it now. Raises `KeysRefused`, `KeysUnreachable` and the database's errors."""
         rows = rows or await load_rows(self.pool)
         await self.ring.refresh(rows)
-        known = of_purpose(rows, FINGERPRINT)
+        known = [row for row in of_purpose(rows, FINGERPRINT) if not row.is_retired]  # the key may be gone already
         if {row.version for row in known} != self.fingerprints.versions:
             current = current_of(rows, FINGERPRINT)
             assert current is not None

@@ -27,6 +27,8 @@ Told = Callable[[Progress], None]
 
 async def rewrap(piles: Sequence[Pile], *, rate: int, told: Told, batch_size: int = BATCH_SIZE) -> Progress:
     """Move every pile; `rate` is rows a second at most, 0 as fast as can be. What does not open is told and left."""
+    if rate:
+        batch_size = min(batch_size, rate)  # else all of a small pile would go at once, and be waited for afterwards
     progress = Progress(total=sum([await pile.count() for pile in piles]))
     told(progress)
     for pile in piles:

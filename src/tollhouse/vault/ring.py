@@ -52,7 +52,7 @@ class KeyRing:
         ring = cls(holder, current=0, ready=(), pool=pool, others=others)
         refuse_other_kind(rows, list(ring.holders))
         for row in of_purpose(rows, KEK):
-            await ring._take_up(row)
+            await ring._take_up_unless_ending(row)
         current = current_of(rows, KEK)
         assert current is not None
         ring.current = current.version
@@ -87,7 +87,7 @@ class KeyRing:
         try:
             for row in known:
                 if row.version not in self._ready:
-                    await self._take_up(row)
+                    await self._take_up_unless_ending(row)
         finally:
             usable = [row.version for row in known if row.version in self._ready and not row.is_retired]
             self.current = max(usable, default=self.current)
@@ -101,6 +101,14 @@ class KeyRing:
             await self._take_up(row)
         except KeysRefused as problem:
             raise CannotOpen(str(problem)) from None
+
+    async def _take_up_unless_ending(self, row: KeyRow) -> None:
+        """A retired version may be destroyed already: whoever did it died before its row went. Nothing is under it."""
+        try:
+            await self._take_up(row)
+        except KeysRefused:
+            if not row.is_retired:
+                raise
 
     async def _take_up(self, row: KeyRow) -> None:
         refuse_other_kind([row], list(self.holders))

@@ -17,6 +17,7 @@ from tollhouse.vault.registry import (
     DESTROY,
     LOCK_SECONDS_MAX,
     RETIRE,
+    KeyRow,
     Rows,
     alone,
     current_of,
@@ -48,7 +49,7 @@ async def retire(keys: KeySet, purpose: str, version: int, piles: list[Pile]) ->
     `piles` are all that may use it.
     """
     async with alone(keys.pool) as connection:
-        _refuse(await load_rows(connection), purpose, version)
+        kind = _refuse(await load_rows(connection), purpose, version).kind
         await _refuse_used(piles, purpose, version)
         await connection.execute(RETIRE, purpose, version)
     try:
@@ -58,14 +59,14 @@ async def retire(keys: KeySet, purpose: str, version: int, piles: list[Pile]) ->
         await keys.pool.execute(BRING_BACK, purpose, version)
         raise
     if purpose == KEK:
-        await keys.ring.holder_of(version).destroy(version)
+        await keys.ring.holders[kind].destroy(version)
     else:
         await keys.secrets.destroy(purpose, version)
     await keys.pool.execute(DESTROY, purpose, version)
     await keys.refresh()
 
 
-def _refuse(rows: Rows, purpose: str, version: int) -> None:
+def _refuse(rows: Rows, purpose: str, version: int) -> KeyRow:
     known = of_purpose(rows, purpose)
     name = NAMES[purpose]
     if version not in {row.version for row in known}:
@@ -76,6 +77,7 @@ def _refuse(rows: Rows, purpose: str, version: int) -> None:
         raise KeysRefused(f"version {version} of the {name} is current; run `tollhouse vault key rotate` first")
     if known[0].version != version:
         raise KeysRefused(f"version {known[0].version} of the {name} is older; retire it first")
+    return known[0]
 
 
 async def _refuse_used(piles: list[Pile], purpose: str, version: int) -> None:
