@@ -116,7 +116,7 @@ class Retirement:
 
 def clean(text: str) -> str:
     """Words of a stranger as an entry may hold them: printable, not too many, and no card among them."""
-    return "".join(one if one.isprintable() else "?" for one in mask_cards(text[:TEXT_MAX]))
+    return "".join(one if one.isprintable() else "?" for one in mask_cards(text)[:TEXT_MAX])
 
 
 def link_digest(chain: str, number: int, before: bytes, entries: Sequence[Entry]) -> bytes:

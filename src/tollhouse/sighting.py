@@ -51,6 +51,7 @@ _ROW_BYTES_MAX = 80
 _GROUPED = (b"ddddsdddd", b"ds" * (DIGITS_MIN - 1) + b"d")
 _GROUP = re.compile(rb"d+")
 _TOKEN = re.compile(rb"[0-9A-Za-z]*")
+_WHOLE = re.compile(rb"\.0{1,2}(?![0-9])")
 _HEX = re.compile(rb"[0-9a-f]+|[0-9A-F]+")
 _MESSAGE_LENGTHS = "|".join(f"{n}([0-9]{{{n}}})" for n in range(DIGITS_MIN, DIGITS_MAX + 1))
 # A message of ISO 8583 in ASCII: length, number, processing code with its two kinds of account, an amount that is
@@ -139,9 +140,10 @@ def _in_message(content: bytes, start: int, end: int) -> Iterator[Shape]:
 def _is_something_else(content: bytes, start: int, end: int) -> bool:
     """A fraction, a phone number, or part of a hash or of an id in hexadecimal."""
     before, after = content[max(0, start - 2) : start], content[end : end + 2]
-    if before[-1:] in (b".", b",") and before[:1].isdigit() and len(before) == 2:
+    if before[-1:] == b"." and before[:1].isdigit() and len(before) == 2:
         return True
-    if after[:1] == b"." and after[1:].isdigit():
+    # Tables that were read as numbers write 4111111111111111.0 for a card.
+    if after[:1] == b"." and after[1:].isdigit() and not _WHOLE.match(content, end):
         return True
     if before[-1:] == b"+" and end - start <= _PHONE_DIGITS_MAX:
         return True

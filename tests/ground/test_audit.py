@@ -166,6 +166,9 @@ def test_words_cannot_run_into_each_other(words: list[str], data: strategies.Dat
 def test_strangers_words_are_kept_short_and_printable() -> None:
     """No line break, no escape and no card gets into a log, and no flood."""
     assert "4000056655665556" not in clean("/api/4000056655665556")
+    for before in range(TEXT_MAX - 20, TEXT_MAX + 1):
+        shown = clean("x" * before + "4000056655665556")
+        assert "400005665566" not in shown, before
     assert clean("a\nb\x1b[31m") == "a?b?[31m"
     assert len(clean("x" * 10_000)) == TEXT_MAX
 

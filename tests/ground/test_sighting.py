@@ -6,6 +6,8 @@ import random
 import uuid
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tollhouse.card import BRAND_RANGES, luhn_digit
 from tollhouse.sighting import LENGTHS, is_card, numbers_in, packed_forms
@@ -59,6 +61,7 @@ def test_grouped_numbers_are_found(digits: str, separator: str) -> None:
 def test_numbers_in_one_piece_are_found(digits: str) -> None:
     """Between quotes, letters, dashes, in tracks of a stripe, and in a message of ISO 8583 among other digits."""
     surroundings = (b"%b", b'{"n":"%b"}', b"x%bx", b"card-%b-1", b";%b=31082011", b"id_%b.", b"\xff%b\x00")
+    surroundings += (b"7,%b", b"0,%b,12/28", b"[1,%b]", b"1;%b;x", b"1\t%b\t12", b"a|%b|1", b"n=%b&m=1", b"7,%b.0,1")
     for around in surroundings:
         assert numbers(around % digits.encode()) == [digits], around
     message = f"0200{len(digits)}{digits}000000000000002590112223".encode()
@@ -140,3 +143,31 @@ def test_random_numbers_are_found_as_often_as_chance_has_it() -> None:
     chance = random.Random(9)
     content = "\n".join(f"{chance.randrange(10**16):016d}" for _ in range(100_000)).encode()
     assert 0.02 < len(numbers(content)) / 100_000 < 0.04
+
+
+NO_HEX = [bytes([byte]) for byte in range(256) if byte not in b"0123456789abcdefABCDEF"]
+
+
+@given(
+    digits=st.sampled_from(CARDS),
+    before=st.sampled_from(NO_HEX),
+    after=st.sampled_from(NO_HEX),
+    first=st.sampled_from([b"", b"7", b"x", b"\xc3"]),
+    last=st.sampled_from([b"", b"7", b"x", b"\n"]),
+)
+def test_no_byte_beside_it_hides_a_number(first: bytes, before: bytes, digits: str, after: bytes, last: bytes) -> None:
+    """Whatever stands before and after, but for fractions, phone numbers and hashes."""
+    content = first + before + digits.encode() + after + last
+    is_fraction = (before == b"." and first == b"7") or (after == b"." and last == b"7")
+    is_phone = before == b"+" and len(digits) == 15
+    assert (digits in numbers(content)) is not (is_fraction or is_phone)
+
+
+def test_a_table_of_numbers_is_read_whole() -> None:
+    """A thousand cards, one in a line behind its number, and the same in an array of JSON without blanks."""
+    cards = [body + luhn_digit(body) for body in (f"40001200{number:07d}" for number in range(1, 1001))]
+    cards = [digits for digits in cards if is_card(digits)]
+    assert len(cards) > 900
+    lines = "".join(f"{number},{digits},12/28\n" for number, digits in enumerate(cards))
+    assert numbers(lines.encode()) == cards
+    assert numbers(f"[{','.join(cards)}]".encode()) == cards
