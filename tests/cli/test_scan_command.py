@@ -201,10 +201,17 @@ def test_what_cannot_be_read_is_no_all_clear(place: Path) -> None:
 
 
 def test_what_is_not_unpacked_is_told(place: Path) -> None:
-    """A file in a format that is not looked into is named on stderr."""
+    """A file in a format that is not looked into cannot be called clean, unless it is excused as a whole."""
     (place / "dump.zst").write_bytes(b"\x28\xb5\x2f\xfd....")
     ended = scan(place)
-    assert (ended.exit_code, ended.stderr) == (0, f"{place}/dump.zst: not looked into: offset 0: zstd\n")
+    said = f"cannot be read: {place}/dump.zst: not looked into: offset 0: zstd\n"
+    assert (ended.exit_code, ended.stderr) == (USAGE, said)
+    assert json.loads(scan(place, "--json").stdout)["ok"] is False
+    excuses = place.with_name("excuses")
+    excuses.write_text(f"{place}/dump.zst * scanned before it was packed\n")
+    assert scan(place, "--ignore", str(excuses)).exit_code == 0
+    excuses.write_text(f"{place}/dump.zst 400005******5556 another card\n")
+    assert scan(place, "--ignore", str(excuses)).exit_code == USAGE
 
 
 def fill(dsn: str) -> None:

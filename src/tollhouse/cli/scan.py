@@ -42,7 +42,8 @@ Examples:
   tollhouse scan --known cards.txt --ignore harmless.txt --json .tollhouse
 
 \b
-Exit code 0: all was read and nothing found; 1: something was found; 2: wrong usage, or something cannot be read.
+Exit code 0: all was read and nothing found; 1: something was found; 2: wrong usage, or something cannot be read: a file
+that is locked, or in a format that is not looked into. A line of --ignore with the number * excuses such a place too.
 """
 
 
@@ -83,7 +84,7 @@ def command(
             raise Failure(f"{path}: there is no such file or folder", COULD_NOT_LOOK)
     wanted = _wanted(known)
     report = Report(excuses=_read_excuses(ignore), is_strict=is_strict)
-    files = list(walk(given, [path for path in (known, ignore) if path], report.unread))
+    files = list(walk(given, [path for path in (known, ignore) if path], report))
     with _progress(files, measures=not is_database and STDIN not in paths) as advance:
         if STDIN in paths:
             scan_stdin(wanted, report, advance)
@@ -211,8 +212,6 @@ def _print(report: Report) -> None:
         click.echo(f"{click.style('found:', fg='red')} {place}: {count:,} more")
     for text in report.unread:
         click.echo(f"{click.style('cannot be read:', fg='red')} {text}", err=True)
-    for text in report.notes:
-        click.echo(text, err=True)
     for excuse in report.excuses:
         count = report.used.get(excuse, 0)
         click.echo(f"passed over: {count:,} × {excuse.place} {excuse.shown}: {excuse.reason}")
@@ -240,7 +239,6 @@ def _shown(report: Report) -> dict[str, Any]:
             for one in report.excuses
         ],
         "unread": report.unread,
-        "notes": report.notes,
         "files": report.files,
         "tables": report.tables,
         "bytes": report.size,

@@ -79,7 +79,6 @@ class Report:
     is_strict: bool = False
     findings: list[Finding] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
     files: int = 0
     tables: int = 0
     size: int = 0
@@ -87,6 +86,14 @@ class Report:
     used: dict[Excuse, int] = field(default_factory=dict)
     tests: int = 0
     _told: dict[str, int] = field(default_factory=dict)
+
+    def cannot(self, place: str, why: str) -> None:
+        """Something could not be looked into: then nobody can say that it is clean, unless it is excused as a whole."""
+        excuse = next((one for one in self.excuses if one.shown == "*" and fnmatchcase(place, one.place)), None)
+        if excuse is not None:
+            self.used[excuse] = self.used.get(excuse, 0) + 1
+            return
+        self.unread.append(f"{place}: {why}")
 
     def add(self, finding: Finding) -> None:
         """One more, unless it is excused or no more than a test number."""
@@ -118,26 +125,26 @@ class Found:
     size: int
 
 
-def walk(paths: Iterable[Path], passed_over: Iterable[Path], unread: list[str]) -> Iterator[Found]:
+def walk(paths: Iterable[Path], passed_over: Iterable[Path], report: Report) -> Iterator[Found]:
     """Every file of these paths once, whatever links lead to it; sockets and devices are none."""
     seen = {_identity(path.stat()) for path in passed_over if path.exists()}
-    waiting = [*paths]
+    waiting = [*paths][::-1]
     while waiting:
-        path = waiting.pop(0)
+        path = waiting.pop()
         try:
             about = path.stat()
             if _identity(about) in seen:
                 continue
             seen.add(_identity(about))
             if stat.S_ISDIR(about.st_mode):
-                waiting[:0] = sorted(path.iterdir())
+                waiting += sorted(path.iterdir(), reverse=True)
             elif stat.S_ISREG(about.st_mode):
                 yield Found(path, about.st_size)
         except FileNotFoundError:
             # A link that leads nowhere, or a file that is gone meanwhile; a path that was asked for exists.
             continue
         except OSError as problem:
-            unread.append(f"{mask_cards(str(path))}: {problem.strerror}")
+            report.cannot(mask_cards(str(path)), problem.strerror or type(problem).__name__)
 
 
 def _identity(about: os.stat_result) -> tuple[int, int]:
@@ -153,7 +160,7 @@ def scan_file(found: Found, wanted: Wanted, report: Report, advance: Advance) ->
         with found.path.open("rb", buffering=0) as stream:
             scan_stream(stream, place, wanted, report, advance)
     except OSError as problem:
-        report.unread.append(f"{place}: {problem.strerror}")
+        report.cannot(place, problem.strerror or type(problem).__name__)
     report.files += 1
 
 
@@ -173,7 +180,8 @@ def scan_stream(stream: BinaryIO | Any, place: str, wanted: Wanted, report: Repo
         advance(len(piece))
     for sighting in seeker.finish():
         report.add(Finding(place=place, sighting=sighting))
-    report.notes += [f"{place}: not looked into: {text}" for text in seeker.unseen]
+    for text in seeker.unseen:
+        report.cannot(place, f"not looked into: {text}")
 
 
 async def scan_database(dsn: str, name: str, wanted: Wanted, report: Report, advance: Advance) -> None:
@@ -192,7 +200,7 @@ async def scan_database(dsn: str, name: str, wanted: Wanted, report: Report, adv
             why = await dump(connection, table, take)
             report.tables += 1
             if why is not None:
-                report.unread.append(f"{name} {table.name}: {why}")
+                report.cannot(f"{name} {table.name}", why)
 
 
 def _in_row(table: Any, block: bytes, offset: int) -> tuple[str, dict[str, str]]:
