@@ -130,6 +130,14 @@ def test_old_entries_are_taken_out(console: Console, tmp_path: Path) -> None:
     key = console.json("audit", "verify")["public_key"]
     assert console.json("audit", "verify", "--file", str(path), "--public-key", key)["is_whole"]
     assert "give --public-key" in console.failure("audit", "verify", "--file", str(path))
+    other = tmp_path / "other.jsonl"
+    kept = tmp_path / "anchors"
+    kept.write_text(console.end("audit", "anchor").stdout.replace("=1=", "=2="))
+    told = console.failure("audit", "retire", "--before", "2020-01-01", "--to", str(other), "--anchors", str(kept))
+    assert "nothing was removed" in told
+    assert not other.exists()
+    told = console.end("audit", "verify", "--file", str(path), "--public-key", key, "--anchors", str(kept)).stdout
+    assert "an anchor is forged" in told
     path.write_text("{}")
     failure = console.failure("audit", "verify", "--file", str(path), "--public-key", key)
     assert "line 1 is none of a retired audit log" in failure

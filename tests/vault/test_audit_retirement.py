@@ -143,3 +143,50 @@ async def test_a_cut_or_foreign_file_is_found(pool: asyncpg.Pool, tmp_path: Path
     path.write_bytes(b"rubbish\n")
     with pytest.raises(ValueError, match="line 1 is none of a retired audit log"):
         prove_file(path, KEY.public_key())
+
+
+@pytest.mark.usefixtures("log")
+async def test_a_chain_that_was_rewritten_before_it_went(pool: asyncpg.Pool, tmp_path: Path) -> None:
+    """The file is whole by itself; an anchor from before says that it is another history."""
+    anchor = Anchor(at=NOW, heads=await load_heads(pool))
+    for table in ("vault.audit_entry", "vault.audit_link"):
+        await pool.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        await pool.execute(f"DELETE FROM {table} WHERE chain = 'gone'")
+        await pool.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+    await history(pool, "gone", [901, 801])
+    assert any("another one than the anchor" in finding for finding in await findings(pool, anchor))
+    path = tmp_path / "old.jsonl"
+    assert (await retired(pool, path)).findings == ()
+    held = prove_file(path, KEY.public_key(), [anchor])
+    assert len(held.findings) == 1
+    assert "chain gone, link 2: is another one than the anchor of" in held.findings[0]
+
+
+async def test_a_long_chain_is_proven_and_goes(pool: asyncpg.Pool, tmp_path: Path) -> None:
+    """Many links: an entry that names another link is a stray; what is old is found to the last link."""
+    count = 3000
+    digest, rows = BEGINNING, []
+    for number in range(1, count + 1):
+        entry = Entry(number=number, at=NOW - timedelta(days=800 - number // 5), act=ACT)
+        digest = link_digest("long", number, digest, [entry])
+        rows.append(("long", number, number, 1, entry.at, digest))
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    words = (ACT.what, ACT.outcome, ACT.subject)
+    await pool.execute(
+        "INSERT INTO vault.audit_link (chain, number, last, acts, at, digest)"
+        " SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::int[], $5::timestamptz[], $6::bytea[])",
+        *columns,
+    )
+    await pool.execute(
+        "INSERT INTO vault.audit_entry SELECT chain, number, number, at, $1, $2, $3, '', '', '' FROM vault.audit_link",
+        *words,
+    )
+    assert await findings(pool) == ()
+    file = await retired(pool, tmp_path / "old.jsonl")
+    old = sum(at < BEFORE for at in columns[4])
+    assert 0 < old < count
+    assert (file.chains, file.entries, file.findings) == (1, old, ())
+    assert await findings(pool) == ()
+    await pool.execute("ALTER TABLE vault.audit_entry DISABLE TRIGGER USER")
+    await pool.execute("UPDATE vault.audit_entry SET link = link - 1 WHERE number = $1", count)
+    assert f"chain long, entry {count}: no link covers it" in await findings(pool)

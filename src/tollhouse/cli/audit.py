@@ -5,25 +5,23 @@ from __future__ import annotations
 import json
 import sys
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import asyncpg
 import click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tollhouse.boot.config import Config
+from tollhouse.cli.anchors import load_anchors, with_anchors
 from tollhouse.cli.audit_keeping import anchor, retire
 from tollhouse.cli.audit_report import report
 from tollhouse.cli.database import on_database
 from tollhouse.cli.failure import Failure
 from tollhouse.cli.settings import with_config
-
-if TYPE_CHECKING:
-    from tollhouse.audit import Anchor
 
 _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
 
@@ -43,13 +41,7 @@ for _one in (report, anchor, retire):
     "\b\nExit code 0: the log is whole; 1: it is not, and each finding is named."
 )
 @click.option("--public-key", "shown_key", metavar="BASE64", help="The audit key as it was noted down; needs no keys.")
-@click.option(
-    "--anchors",
-    "anchor_files",
-    type=click.Path(dir_okay=False, path_type=Path),
-    multiple=True,
-    help="Lines with anchors, such as a log; the database must hold all that they name. May be given several times.",
-)
+@with_anchors("Lines with anchors, such as a log; the database, or the file, must hold all that they name.")
 @click.option(
     "--file",
     "retired_file",
@@ -68,13 +60,10 @@ def verify(
 
     given = None if shown_key is None else _public_key(shown_key)
     if retired_file is not None:
-        _verify_file(retired_file, given, as_json=as_json)
-    lines = [line for path in anchor_files for line in _lines_of(path)]
+        _verify_file(retired_file, given, anchor_files, as_json=as_json)
 
     async def proven_by(pool: asyncpg.Pool, key: Ed25519PublicKey) -> Proven:
-        anchors, forged = _anchors(lines, key)
-        if anchor_files and not (anchors or forged):
-            raise Failure(f"--anchors {anchor_files[0]}: has no line with an anchor; see `tollhouse audit anchor`")
+        anchors, forged = load_anchors(anchor_files, key)
         proven = await prove(pool, key, anchors)
         return replace(proven, findings=(*proven.findings, *forged))
 
@@ -97,45 +86,24 @@ def verify(
     sys.exit(1 if proven.findings else 0)
 
 
-def _verify_file(path: Path, key: Ed25519PublicKey | None, *, as_json: bool) -> None:
+def _verify_file(path: Path, key: Ed25519PublicKey | None, anchor_files: Sequence[Path], *, as_json: bool) -> None:
     from tollhouse.vault.audit_file import prove_file
 
     if key is None:
         raise Failure("--file: the proof needs no database but the key; give --public-key as it was noted down")
+    anchors, forged = load_anchors(anchor_files, key)
     try:
-        proven = prove_file(path, key)
+        proven = prove_file(path, key, anchors)
     except OSError as problem:
         raise Failure(f"--file {path}: {problem.strerror}") from None
     except ValueError as problem:
         raise Failure(f"--file {path}: {problem}; give a file that `tollhouse audit retire` wrote") from None
+    proven = replace(proven, findings=(*proven.findings, *forged))
     if as_json:
         _print_json(asdict(proven) | {"is_whole": not proven.findings})
     else:
         _print_verdict(str(path), proven.findings, f"{proven.entries} entries in {proven.chains} chains")
     sys.exit(1 if proven.findings else 0)
-
-
-def _lines_of(path: Path) -> list[tuple[str, str]]:
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as problem:
-        raise Failure(f"--anchors {path}: {problem.strerror}; give a file with lines of `audit anchor`") from None
-    return [(f"{path}, line {number}", line) for number, line in enumerate(text.splitlines(), start=1)]
-
-
-def _anchors(lines: Iterable[tuple[str, str]], key: Ed25519PublicKey) -> tuple[list[Anchor], list[str]]:
-    from tollhouse.audit import read_anchor
-
-    anchors, forged = [], []
-    for place, line in lines:
-        try:
-            anchor = read_anchor(line, key=key)
-        except ValueError as problem:
-            forged.append(f"{place}: an anchor is forged: {problem}")
-            continue
-        if anchor is not None:
-            anchors.append(anchor)
-    return anchors, forged
 
 
 def _print_verdict(what: str, findings: Sequence[str], counted: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 import hashlib
 import json
+from base64 import b64encode
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,9 +13,11 @@ import asyncpg
 import click
 
 from tollhouse.boot.config import Config
+from tollhouse.cli.anchors import load_anchors, with_anchors
 from tollhouse.cli.database import on_database
 from tollhouse.cli.failure import Failure
 from tollhouse.cli.settings import with_config
+from tollhouse.vault.anchors import FILE
 from tollhouse.vault.audit_file import Written
 
 MONTHS_MIN = 12
@@ -55,9 +58,10 @@ def anchor(config: Config) -> None:
     required=True,
     help="New file for what is taken out; keep it as long as your rules say.",
 )
+@with_anchors("Lines with anchors that the log must hold before anything goes, beside those in the home.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @with_config("home", "database_url")
-def retire(config: Config, *, before: datetime, path: Path, as_json: bool) -> None:
+def retire(config: Config, *, before: datetime, path: Path, anchor_files: tuple[Path, ...], as_json: bool) -> None:
     """Take old entries out into a signed file, prove it, and only then remove them from the database."""
     from tollhouse.audit import DONE, Act, clean
     from tollhouse.cli.acting import recorded
@@ -75,16 +79,21 @@ def retire(config: Config, *, before: datetime, path: Path, as_json: bool) -> No
     if path.exists():
         raise Failure(f"--to {path}: exists already; name a new file, so that nothing is written over")
 
+    # What is retired is proven by its file alone from then on: whoever rewrote it before must be found now.
+    own = config.home / FILE
+    kept = [*anchor_files, *([own] if own.exists() else [])]
+
     async def work(pool: asyncpg.Pool) -> Written:
         async with keys_on(config, pool) as keys:
             key = keys.audit_key
             assert key is not None
             details = clean(f"before {before:%Y-%m-%d} to {path}")
             async with recorded(pool, "audit.retire", details=details, key=key) as log:
-                if findings := (await prove(pool, key.public_key())).findings:
+                anchors, forged = load_anchors(kept, key.public_key())
+                if findings := (*forged, *(await prove(pool, key.public_key(), anchors)).findings):
                     raise Failure(f"the audit log is not whole: {findings[0]}; nothing was removed")
                 written = await write_file(pool, key, before=before, path=path)
-                proven = prove_file(path, key.public_key())
+                proven = prove_file(path, key.public_key(), anchors)
                 if proven.findings or proven.entries != written.entries:
                     raise Failure(f"--to {path}: the file is not as it was written; nothing was removed")
                 numbers = f"{written.entries} entries of {len(written.retirements)} chains"
@@ -98,14 +107,17 @@ def retire(config: Config, *, before: datetime, path: Path, as_json: bool) -> No
         raise Failure(f"this login may not remove entries: {problem}; run this as the owner of the tables") from None
     except OSError as problem:
         raise Failure(f"--to {path}: {problem.strerror}; name a file that can be written") from None
-    file_sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        file_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if as_json:
         chains = len(written.retirements)
         shown = {"entries": written.entries, "chains": chains, "file": str(path), "sha256": file_sha256}
         click.echo(json.dumps(shown, indent=2))
         return
+    key = b64encode(written.key.public_bytes_raw()).decode()
     click.echo(f"{written.entries} entries of {len(written.retirements)} chains went from the database to {path}")
-    click.echo(f"SHA-256 of the file: {file_sha256}; prove it with `tollhouse audit verify --file {path}`")
+    click.echo(f"SHA-256 of the file: {file_sha256}; prove it with")
+    click.echo(f"tollhouse audit verify --file {path} --public-key {key}")
 
 
 def months_before(moment: datetime, months: int) -> datetime:

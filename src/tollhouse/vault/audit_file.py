@@ -21,21 +21,21 @@ import asyncpg
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from tollhouse.audit import BEGINNING, Act, Entry, Head, Link, Proof, Retirement
+from tollhouse.audit import BEGINNING, Act, Anchor, Entry, Head, Link, Proof, Retirement
 from tollhouse.vault.audit_rows import BATCH_SIZE, ENTRIES, LINKS, entry_of, load_retired
+from tollhouse.vault.key_file import sync_folder
 
 KIND = "tollhouse audit log 1"
 _SIGNED = b"tollhouse audit file 1 "
 # Of each chain what lies before the first entry that is young; links are never divided.
 OLD = """
-SELECT chain, max(number) AS number FROM vault.audit_link AS link
-WHERE last < COALESCE(
-    (SELECT min(number) FROM vault.audit_entry AS entry WHERE entry.chain = link.chain AND entry.at >= $1),
-    9223372036854775807)
-    AND at < $1 AND NOT EXISTS (
-    SELECT FROM vault.audit_link AS before WHERE before.chain = link.chain AND before.number < link.number
-        AND before.at >= $1)
-GROUP BY chain ORDER BY chain
+WITH young_entry AS (SELECT chain, min(number) AS number FROM vault.audit_entry WHERE at >= $1 GROUP BY chain),
+    young_link AS (SELECT chain, min(number) AS number FROM vault.audit_link WHERE at >= $1 GROUP BY chain)
+SELECT link.chain, max(link.number) AS number FROM vault.audit_link AS link
+LEFT JOIN young_entry ON young_entry.chain = link.chain LEFT JOIN young_link ON young_link.chain = link.chain
+WHERE (young_entry.number IS NULL OR link.last < young_entry.number)
+    AND (young_link.number IS NULL OR link.number < young_link.number)
+GROUP BY link.chain ORDER BY link.chain
 """
 RETIRE = """
 INSERT INTO vault.audit_retirement (chain, number, last, digest, before, file_sha256, signature)
@@ -52,6 +52,7 @@ class Written:
     sha256: bytes
     entries: int
     retirements: tuple[Retirement, ...]
+    key: Ed25519PublicKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +82,9 @@ async def write_file(pool: asyncpg.Pool, key: Ed25519PrivateKey, *, before: date
             file.write(_line({"end": True, "entries": entries, "signature": signature}))
             file.flush()
             os.fsync(file.fileno())
+    sync_folder(path.parent)  # the rows go next: the file's name must not be lost after them
     made = [Retirement(chain=c, head=head, last=last, before=before, file_sha256=total) for c, head, last in ends]
-    return Written(sha256=total, entries=entries, retirements=tuple(made))
+    return Written(sha256=total, entries=entries, retirements=tuple(made), key=key.public_key())
 
 
 async def remove(pool: asyncpg.Pool, key: Ed25519PrivateKey, written: Written) -> None:
@@ -97,9 +99,12 @@ async def remove(pool: asyncpg.Pool, key: Ed25519PrivateKey, written: Written) -
                 await connection.execute(REMOVE_LINKS, one.chain, one.head.number)
 
 
-def prove_file(path: Path, key: Ed25519PublicKey) -> ProvenFile:
-    """Walk the chains of a file and check its signature. Raises `OSError`, and `ValueError` when it is none of ours."""
-    walk = _Walk()
+def prove_file(path: Path, key: Ed25519PublicKey, anchors: Iterable[Anchor] = ()) -> ProvenFile:
+    """Walk the chains of a file, hold them against these anchors, and check its signature.
+
+    Raises `OSError`, and `ValueError` when it is none of ours.
+    """
+    walk = _Walk(anchors)
     with path.open("rb") as file:
         try:
             for line in file:
@@ -111,7 +116,10 @@ def prove_file(path: Path, key: Ed25519PublicKey) -> ProvenFile:
 
 
 class _Walk:
-    def __init__(self) -> None:
+    def __init__(self, anchors: Iterable[Anchor]) -> None:
+        self._vouched = {
+            (chain, head.number): (anchor, head.digest) for anchor in anchors for chain, head in anchor.heads.items()
+        }
         self.lines = self.chains = self.entries = 0
         self.before = ""
         self.findings: list[str] = []
@@ -135,11 +143,13 @@ class _Walk:
             self.chains += 1
             self._proof = _proof_of(content["chain"], content["begins"])
         else:
-            assert self._proof is not None
+            if self._proof is None:
+                raise ValueError("a link of no chain")
             entries = [_read_entry(one) for one in content["entries"]]
             self.entries += len(entries)
             link = Link(number=content["link"], last=content["last"], digest=bytes.fromhex(content["digest"]))
             self._proof.feed(link, entries)
+            self._hold_against_anchor(self._proof.chain, link)
         if self._end is None:
             self._digest.update(line)
         self.lines += 1
@@ -154,6 +164,14 @@ class _Walk:
             key.verify(b64decode(self._end["signature"]), _SIGNED + self._digest.digest())
         except (InvalidSignature, ValueError, KeyError, TypeError):
             self.findings.append(f"line {self.lines}: the signature is not that of these lines by the given audit key")
+
+    def _hold_against_anchor(self, chain: str, link: Link) -> None:
+        anchor, digest = self._vouched.get((chain, link.number), (None, link.digest))
+        if anchor is not None and digest != link.digest:
+            at = anchor.at.isoformat(timespec="seconds")
+            self.findings.append(
+                f"chain {chain}, link {link.number}: is another one than the anchor of {at} vouches for"
+            )
 
     def _leave_chain(self) -> None:
         if self._proof is not None:

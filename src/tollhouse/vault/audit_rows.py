@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,10 +41,12 @@ LINKS = "SELECT number, last, digest FROM vault.audit_link WHERE chain = $1 AND 
 ENTRIES = "SELECT * FROM vault.audit_entry WHERE chain = $1 AND number > $2 AND number <= $3 ORDER BY number"
 # What no link covers: numbers beyond the last link, or entries that name another link than the one that covers them.
 STRAYS = """
-SELECT number FROM vault.audit_entry AS entry WHERE chain = $1 AND link IS DISTINCT FROM (
-    SELECT link.number FROM vault.audit_link AS link WHERE link.chain = entry.chain AND link.last >= entry.number
-    ORDER BY link.number LIMIT 1)
-ORDER BY number LIMIT 100
+WITH covered AS (
+    SELECT number, last, COALESCE(lag(last) OVER (ORDER BY number), $2) AS before
+    FROM vault.audit_link WHERE chain = $1)
+SELECT entry.number FROM vault.audit_entry AS entry LEFT JOIN covered ON covered.number = entry.link
+WHERE entry.chain = $1 AND (covered.number IS NULL OR entry.number <= covered.before OR entry.number > covered.last)
+ORDER BY entry.number LIMIT 100
 """
 CHECKPOINTS = "SELECT number, details FROM vault.audit_entry WHERE chain = $1 AND what = $2 ORDER BY number"
 HEADS = """
@@ -98,8 +101,9 @@ async def prove(pool: asyncpg.Pool, key: Ed25519PublicKey, anchors: Iterable[Anc
         chains = [row["chain"] for row in await connection.fetch(CHAINS)]
         for chain in chains:
             proof = await _walk(connection, chain, retired.get(chain))
-            findings += proof.end([row["number"] for row in await connection.fetch(STRAYS, chain)])
-            entries += proof.entries - (retired[chain].last if chain in retired else 0)
+            first = retired[chain].last if chain in retired else 0
+            findings += proof.end([row["number"] for row in await connection.fetch(STRAYS, chain, first)])
+            entries += proof.entries - first
         for chain in chains:
             count, found = await _hold_against_checkpoints(connection, chain, key, ends)
             checkpoints += count
@@ -164,10 +168,11 @@ async def _walk(connection: asyncpg.Connection, chain: str, retired: Retirement 
     proof = Proof(chain, retired)
     while links := [Link(**row) for row in await connection.fetch(LINKS, chain, proof.head.number, BATCH_SIZE)]:
         first, last = proof.entries, max(link.last for link in links)
-        entries = [entry_of(row) for row in await connection.fetch(ENTRIES, chain, first, last)]
+        entries = deque(entry_of(row) for row in await connection.fetch(ENTRIES, chain, first, last))
         for link in links:
-            covered = [one for one in entries if proof.entries < one.number <= link.last]
-            entries = entries[len(covered) :]
+            covered = []
+            while entries and entries[0].number <= link.last:
+                covered.append(entries.popleft())
             proof.feed(link, covered)
     return proof
 
@@ -176,8 +181,9 @@ async def _hold_against_checkpoints(
     connection: asyncpg.Connection, chain: str, key: Ed25519PublicKey, retired: Heads
 ) -> tuple[int, list[str]]:
     findings: list[str] = []
-    rows = await connection.fetch(CHECKPOINTS, chain, CHECKPOINT)
-    for row in rows:
+    count = 0
+    async for row in connection.cursor(CHECKPOINTS, chain, CHECKPOINT, prefetch=BATCH_SIZE):
+        count += 1
         witness = f"the checkpoint in chain {chain}, entry {row['number']},"
         try:
             vouched = read_checkpoint(row["details"], chain=chain, key=key)
@@ -185,7 +191,7 @@ async def _hold_against_checkpoints(
             findings.append(f"chain {chain}, entry {row['number']}: a checkpoint is forged: {problem}")
             continue
         findings += anchor_findings(witness, vouched, await _found(connection, vouched), retired)
-    return len(rows), findings
+    return count, findings
 
 
 async def _found(connection: asyncpg.Connection, vouched: Heads) -> dict[str, Head]:
