@@ -131,7 +131,7 @@ def is_up(hardened: Hardened) -> bool:
 
 
 def test_a_hardened_gateway_takes_calls(hardened: Hardened) -> None:
-    """Nothing is refused; custodians enter their parts, and a signed call over TLS is answered."""
+    """Nothing is refused, the log warns; custodians enter their parts, and a signed call over TLS is answered."""
     custodians = hardened.folder / "custodians"
     hardened.done("vault", "key", "components", "--split", "2", "--to", str(custodians))
     parts = [file.read_text() for file in sorted(custodians.iterdir())]
@@ -165,6 +165,8 @@ def test_a_hardened_gateway_takes_calls(hardened: Hardened) -> None:
         _, log = gateway.communicate(timeout=SECONDS_MAX)
     assert gateway.returncode == 0, log
     assert "Traceback" not in log
+    for warned in ("this login owns the tables", "project shop: is live, and this version has no acquirer"):
+        assert warned in log
 
 
 KEYS, DATABASE, ADDRESS, LOGS = (
@@ -198,11 +200,12 @@ def test_everything_that_is_refused_is_told_at_once(hardened: Hardened, words: l
     assert "lets us in by `trust`" in ended.stderr
 
 
-@pytest.mark.parametrize("words", [["up"], ["shop"], ["sandbox"]], ids=lambda words: words[0])
+@pytest.mark.parametrize("words", [["up"], ["pay"], ["shop"], ["sandbox"]], ids=lambda words: words[0])
 def test_what_has_no_place_in_production(hardened: Hardened, words: list[str]) -> None:
     """What is there for trying out says in one line what to start instead."""
     ended = hardened.run(*words)
     assert (ended.returncode, ended.stdout) == (1, "")
     (line,) = ended.stderr.splitlines()
     assert line.startswith("error: TOLLHOUSE_MODE=production: has no place for ")
+    assert not (hardened.folder / "home" / "merchant").exists()
     assert "`tollhouse serve`" in line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 from pathlib import Path
@@ -30,12 +31,13 @@ def shop(apart: System, new_merchant: NewMerchant) -> Merchant:
     return new_merchant(apart)
 
 
-def readiness(system: System) -> int:
-    """What the gateway says of itself."""
+def readiness(system: System) -> tuple[int, str]:
+    """What the gateway says of itself, and why."""
     asking = http.client.HTTPConnection("127.0.0.1", system.port, timeout=20)
     try:
         asking.request("GET", "/readyz")
-        return asking.getresponse().status
+        answered = asking.getresponse()
+        return answered.status, json.loads(answered.read()).get("error", {}).get("description", "")
     finally:
         asking.close()
 
@@ -86,7 +88,7 @@ def test_vault_is_away_for_long(apart: System, shop: Merchant) -> None:
     vault = apart.pid("vault")
     os.kill(vault, signal.SIGSTOP)
     try:
-        assert readiness(apart) == 503
+        assert readiness(apart) == (503, "not ready: the vault does not answer")
         assert shop.call("init/payment", shop.body()).status == 503
         shop.confirm(waiting)
         failed = shop.wait_until_final(waiting, seconds=SECONDS_MAX)

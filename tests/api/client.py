@@ -109,7 +109,7 @@ class Shop:
         self.projects = FakeProjects()
         self.watch = Watch()
         self.stopping = asyncio.Event()
-        self.ready: bool | Exception = True
+        self.away = ""
         self.work: list[Coroutine[Any, Any, None]] = []
         self.denied: list[Act] = []
         self._request_count = 0
@@ -120,7 +120,7 @@ class Shop:
             projects=self.projects,
             background=self.work.append,
             idempotency_secret=SECRET,
-            is_ready=self._is_ready,
+            who_is_away=self._who_is_away,
             webhook_key=self._webhook_key,
             version="0.1.0",
             assets=assets or Assets({}, None, self.world.log),
@@ -143,10 +143,8 @@ class Shop:
         """Change settings of the project `shop`."""
         self.admit(replace(PROJECT, settings=replace(Settings(), **settings)))
 
-    async def _is_ready(self) -> bool:
-        if isinstance(self.ready, Exception):
-            raise self.ready
-        return self.ready
+    async def _who_is_away(self) -> str:
+        return self.away
 
     async def _webhook_key(self, name: str) -> str | None:
         return public_key_pem(self.key.public_key()) if name in self.projects.known else None

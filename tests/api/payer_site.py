@@ -96,7 +96,7 @@ class Site:
             projects=FakeProjects(),
             background=self.work.append,
             idempotency_secret=SECRET,
-            is_ready=self._is_ready,
+            who_is_away=self._who_is_away,
             webhook_key=self._webhook_key,
             version="0.1.0",
             assets=Assets({}, None, self.world.log),
@@ -111,8 +111,8 @@ class Site:
             ),
         )
 
-    async def _is_ready(self) -> bool:
-        return True
+    async def _who_is_away(self) -> str:
+        return ""
 
     async def _webhook_key(self, name: str) -> str | None:
         return None

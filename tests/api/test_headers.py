@@ -79,7 +79,7 @@ async def test_every_route(shop: Shop) -> None:
 
 async def test_failures(shop: Shop) -> None:
     """An answer to our own failure is as safe as any other."""
-    shop.ready = RuntimeError("broken")
+    shop.away = "the database"
     answered = await shop.request("/readyz", verb="GET")
     assert answered.status == 503
     require_safe("/readyz", answered)

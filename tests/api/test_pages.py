@@ -14,13 +14,14 @@ from tollhouse.api.sessions import METHODS
 
 
 async def test_health(shop: Shop) -> None:
-    """Alive is one thing, ready another."""
+    """Alive is one thing, ready another; who does not answer is named."""
     assert (await shop.request("/healthz", verb="GET")).json == {"status": "ok"}
     assert (await shop.request("/readyz", verb="GET")).status == 200
-    for unready in (False, TimeoutError("the database does not answer")):
-        shop.ready = unready
+    for away in ("the database", "the vault"):
+        shop.away = away
         answered = await shop.request("/readyz", verb="GET")
         assert (answered.status, answered.code) == (503, "service_unavailable")
+        assert answered.description == f"not ready: {away} does not answer"
         assert (await shop.request("/healthz", verb="GET")).status == 200
 
 

@@ -101,6 +101,11 @@ def test_goes_through_the_environment() -> None:
         ("vault", {}, "TOLLHOUSE_VAULT_KEYS='vault': expected file or pkcs11 or transit or components"),
         ("pkcs11", {}, "TOLLHOUSE_VAULT_PKCS11_MODULE: is missing, and TOLLHOUSE_VAULT_KEYS=pkcs11 needs it"),
         ("pkcs11", {"PKCS11_MODULE": "/l.so", "PKCS11_TOKEN": "t"}, "TOLLHOUSE_VAULT_PKCS11_PIN_FILE: is missing"),
+        (
+            "pkcs11",
+            {},
+            "needs it; so are TOLLHOUSE_VAULT_PKCS11_TOKEN, TOLLHOUSE_VAULT_PKCS11_PIN_FILE",
+        ),
         ("transit", {"TRANSIT_TOKEN_FILE": "/t"}, "TOLLHOUSE_VAULT_TRANSIT_URL: is missing"),
         ("transit", {"TRANSIT_URL": "http://bao.example.com"}, "expected https://, because keys go over it"),
         ("transit", {"TRANSIT_URL": "bao.example.com"}, "TOLLHOUSE_VAULT_TRANSIT_URL='bao.example.com': expected an"),

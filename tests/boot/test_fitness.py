@@ -8,13 +8,15 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
+from tests.acceptance.system import reserve_port
 from tests.certificates import Authority
 from tests.servers import execute, remove_database, run_apart
 from tollhouse.boot.config import load_config
-from tollhouse.boot.fitness import home_problem, look, look_and_judge, require_fit
+from tollhouse.boot.fitness import acquirer_problem, home_problem, look, look_and_judge, require_fit
 from tollhouse.boot.production import Part
 from tollhouse.store.embedded import Embedded
-from tollhouse.store.login import Login, look_at_login
+from tollhouse.store.login import OWNER, SUPERUSER, Login, look_at_login
+from tollhouse.store.migrate import DatabaseUnreachable, check
 
 LOGINS = """\
 local all strict scram-sha-256
@@ -122,6 +124,46 @@ async def test_a_login_that_fails(server: Embedded, home: Path) -> None:
     assert login.method == ""
     assert login.problem
     assert "\n" not in login.problem
+
+
+async def test_passwords_that_others_may_read(
+    server: Embedded, passfile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver leaves such a file alone, so the login fails: the cure names the file, whoever named it to us."""
+    passfile.chmod(0o644)
+    cure = f"{passfile}: mode 0644 lets others at it, so its passwords are not taken; run: chmod 600 {passfile}"
+    named, unnamed = address(server, "strict", passfile), address(server, "strict")
+    monkeypatch.setenv("PGPASSFILE", str(passfile))
+    for dsn in (named, unnamed):
+        with pytest.warns(UserWarning, match="group or world access"):
+            assert (await look_at_login(dsn)).cure == cure
+        with pytest.warns(UserWarning, match="group or world access"), pytest.raises(DatabaseUnreachable) as refused:
+            await check(dsn)
+        assert str(refused.value).endswith(f"; {cure}")
+        with pytest.warns(UserWarning, match="group or world access"):
+            facts = await look(load_config({"TOLLHOUSE_DATABASE_URL": dsn}))
+        assert facts.secret_files == {"database_url": cure}
+    passfile.chmod(0o600)
+    passfile.write_text("*:*:*:*:wrong\n")
+    assert (await look_at_login(named)).cure.startswith("correct the password, in the file that passfile= of")
+
+
+async def test_who_may_do_everything(server: Embedded, passfile: Path, database: str) -> None:
+    """A superuser and the owner of the tables are told from a role of ours."""
+    superuser = server.dsn.replace("//tollhouse@", "//postgres@")
+    assert (await look_at_login(superuser)).might == SUPERUSER
+    assert (await look_at_login(database)).might == OWNER
+    assert (await look_at_login(address(server, "strict", passfile))).might == ""
+
+
+async def test_whether_the_acquirer_answers() -> None:
+    """An address that takes connections is fine; why another does not is told."""
+    with reserve_port() as holder:
+        port = holder.getsockname()[1]
+        config = load_config({"TOLLHOUSE_ACQUIRER_PORT": str(port)})
+        assert await acquirer_problem(config) == "Connection refused"
+        holder.listen()
+        assert await acquirer_problem(config) == ""
 
 
 def test_trust_is_refused(server: Embedded, home: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from tollhouse.boot.production import (
 )
 from tollhouse.merchant import Project, PublicKey
 from tollhouse.signing import public_key_pem
-from tollhouse.store.login import Login
+from tollhouse.store.login import OWNER, SUPERUSER, Login
 
 FIT = {
     "TOLLHOUSE_MODE": "production",
@@ -56,6 +57,12 @@ def said(part: Part | None = None, settings: Mapping[str, str] | None = None, **
     return [line for finding in found for line in finding.refused]
 
 
+def warnings(part: Part | None = None, **facts: Any) -> list[str]:
+    """Everything that is told and not refused."""
+    looked_at = {"logins": {"database_url": Login(method="scram-sha-256")}, **facts}
+    return [line for one in findings(Facts(config=configured(), **looked_at), part) for line in one.warned]
+
+
 def test_nothing_is_refused_where_all_is_well() -> None:
     """Each part starts with a configuration that is fit."""
     for part in (None, *Part):
@@ -82,7 +89,17 @@ REFUSED: list[tuple[dict[str, str], dict[str, Any], str]] = [
     (
         {},
         {"logins": {"database_url": Login(problem="no answer")}},
-        "TOLLHOUSE_DATABASE_URL: cannot be looked at: no answer",
+        "TOLLHOUSE_DATABASE_URL: cannot be looked at: no answer; start it, or correct the address",
+    ),
+    (
+        {},
+        {"logins": {"database_url": Login(problem="refused", cure="run: chmod 600 x")}},
+        "TOLLHOUSE_DATABASE_URL: cannot be looked at: refused; run: chmod 600 x",
+    ),
+    (
+        {},
+        {"secret_files": {"database_url": "/etc/pgpass: mode 0644"}},
+        "TOLLHOUSE_DATABASE_URL: /etc/pgpass: mode 0644",
     ),
     (
         {"TOLLHOUSE_PUBLIC_URL": "http://pay.example.com"},
@@ -122,12 +139,49 @@ def test_every_check_is_tested() -> None:
         looked_at = {"logins": {"database_url": Login(method="cert")}, **facts}
         found = findings(Facts(config=configured(**settings), **looked_at))
         failed |= {one.about for one in found if one.refused}
-    assert {check.about for check in CHECKS} - failed == {"acquirers of live projects"}
+    assert {check.about for check in CHECKS} - failed == {"acquirers of projects"}
 
 
 def test_live_projects_are_not_paid_at_the_sandbox() -> None:
     """A live project is routed to no acquirer as long as there is none but the sandbox, so it passes."""
     assert said(projects=(Project(name="shop", is_live=True), Project(name="trial"))) == []
+
+
+TRIAL, LIVE = Project(name="trial"), Project(name="shop", is_live=True)
+WARNED: list[tuple[dict[str, Any], str]] = [
+    ({"projects": (LIVE,)}, "project shop: is live, and this version has no acquirer for live projects:"),
+    (
+        {"projects": (TRIAL,)},
+        "project trial: is a test project, paid at whoever listens at 127.0.0.1:8583 (TOLL",
+    ),
+    (
+        {"acquirer": "Connection refused"},
+        "TOLLHOUSE_ACQUIRER_HOST, TOLLHOUSE_ACQUIRER_PORT: nobody takes connections at 127.0.0.1:8583: Connection ref",
+    ),
+    *(
+        (
+            {"logins": {"database_url": Login(method="cert", might=might)}},
+            f"TOLLHOUSE_DATABASE_URL: this login {might}; let what takes calls log in as a role that `tollhouse db rol",
+        )
+        for might in (OWNER, SUPERUSER)
+    ),
+]
+
+
+@pytest.mark.parametrize(("facts", "line"), WARNED, ids=lambda value: value[:40] if isinstance(value, str) else "")
+def test_what_is_warned_of(facts: dict[str, Any], line: str) -> None:
+    """What small installations may well have is not refused, and told."""
+    assert said(**facts) == []
+    (warned,) = warnings(**facts)
+    assert warned.startswith(line)
+    assert "\n" not in warned
+
+
+def test_what_is_not_warned_of() -> None:
+    """Nothing where all is well; nor a project that is disabled, nor an acquirer of the vault, which speaks to none."""
+    assert warnings() == []
+    assert warnings(projects=(replace(LIVE, is_disabled=True), replace(TRIAL, is_disabled=True))) == []
+    assert warnings(Part.VAULT, projects=(LIVE, TRIAL), acquirer="no answer") == []
 
 
 def test_moving_away_from_files() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,29 @@ def test_wrong_setting_is_one_line() -> None:
     ended = tollhouse("config", "--json", env=environment(port="high"))
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == "error: TOLLHOUSE_PORT='high': expected a port from 1 to 65535\n"
+
+
+def test_what_the_driver_says_is_for_a_log() -> None:
+    """A command that loses its database says so in its own line: the driver's log and its traceback stay away."""
+    program = (
+        "import logging, sys; from tollhouse.cli.__main__ import main\n"
+        "sys.argv = ['tollhouse', 'card']\n"
+        "try: main()\n"
+        "except SystemExit: logging.getLogger('asyncpg.pool').warning('Failed to restore', exc_info=ValueError('x'))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment())
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_file_of_passwords_that_others_read(tmp_path: Path) -> None:
+    """What the driver warns of is left to the line of the command, which names the cure where the login fails."""
+    passwords = tmp_path / "pgpass"
+    passwords.touch(mode=0o644)
+    env = environment(database_url=f"postgresql://nobody@/x?host={tmp_path}&passfile={passwords}")
+    ended = tollhouse("db", "status", env=env)
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("error: cannot reach the database")
 
 
 def test_migrate_then_status(empty_database: str) -> None:

@@ -8,18 +8,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.cli.programs import environment, tollhouse
+from tests.cli.programs import environment, free_ports, tollhouse
 from tollhouse.boot.production import CHECKS, Part
+from tollhouse.signing import public_key_pem
 
 
 def test_every_check_has_a_line(home: Path) -> None:
-    """`ok` or `refused`, with the setting and the cure; the last line says how many."""
+    """`ok`, or `refused` and `warning` with the setting and the cure; the last line says how many are refused."""
     ended = tollhouse("doctor", env=environment(home=home))
     assert ended.returncode == 1
     lines = ended.stdout.splitlines()
-    assert len(lines) == len(CHECKS)
-    assert all(line.startswith(("ok       ", "refused  ")) for line in lines)
+    assert [check.about for check in CHECKS if not any(line[9:].startswith(check.about) for line in lines)] == []
+    assert all(line.startswith(("ok       ", "refused  ", "warning  ")) for line in lines)
     assert "ok       home" in lines
     assert "refused  keys of cards: TOLLHOUSE_VAULT_KEYS=file: " in ended.stdout
     refused = sum(line.startswith("refused") for line in lines)
@@ -48,7 +50,25 @@ def test_the_vault_may_be_fit_alone(home: Path, database: str) -> None:
     settings = environment(home=home, vault_keys="components", database_url=database)
     ended = tollhouse("doctor", "--part", "vault", env=settings)
     assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout
-    assert all(line.startswith("ok ") for line in ended.stdout.splitlines())
+    told = [line for line in ended.stdout.splitlines() if not line.startswith("ok ")]
+    assert [line.split(": this login ")[0] for line in told] == ["warning  database: TOLLHOUSE_DATABASE_URL"]
+
+
+def test_what_is_warned_of(home: Path, database: str) -> None:
+    """A live project that nobody pays, and one for trying out that somebody may pay, are told and not refused."""
+    given = environment(home=home, database_url=database, acquirer_port=free_ports(1)[0])
+    (home / "shop.pem").write_text(public_key_pem(rsa.generate_private_key(65537, 2048).public_key()))
+    for name, words in (("shop", ["--live"]), ("trial", [])):
+        made = tollhouse("project", "create", name, "--public-key", home / "shop.pem", *words, env=given)
+        assert made.returncode == 0, made.stderr
+    checks = json.loads(tollhouse("doctor", "--json", env=given).stdout)["checks"]
+    (acquirers,) = [check for check in checks if check["about"] == "acquirers of projects"]
+    assert acquirers["ok"]
+    assert [line.split(":")[0] for line in acquirers["warned"]] == [
+        "project shop",
+        "project trial",
+        "TOLLHOUSE_ACQUIRER_HOST, TOLLHOUSE_ACQUIRER_PORT",
+    ]
 
 
 def test_production_closes_its_memory() -> None:

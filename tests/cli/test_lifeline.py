@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli import authenticated
 from tests.ground.story import NOON, Story
-from tests.lives import STORIES, captured, declined, life_of, paid, reversed_late, stuck, timed_out, waiting
+from tests.lives import STORIES, captured, declined, life_of, paid, reversed_late, stuck, timed_out, told, waiting
 from tollhouse.change import Note
 from tollhouse.cli.lifeline import draw, meaning_of
 from tollhouse.life import Announced, Kept, Life
@@ -132,6 +132,17 @@ def test_a_decline_says_why() -> None:
     """A response code is told in words."""
     lines = drawn(life_of(declined()))
     assert place(lines, "0210 sale 51") + 1 == place(lines, "Declined: insufficient funds")
+
+
+def test_what_was_not_sent_is_drawn_as_such() -> None:
+    """A message that never left is no arrow and holds nothing from the vault; the one that left afterwards does."""
+    story = told().start().confirm().wait(1).not_sent()
+    story.wait(2).send()
+    lines = drawn(life_of(story))
+    stayed = place(lines, "├ 0200 sale 25.90 EUR: NOT SENT")
+    left = place(lines, "── 0200 sale 25.90 EUR ─", "▶")
+    assert stayed < place(lines, "nothing was written to the acquirer") < left
+    assert place(lines, "PAN, expiry") > left
 
 
 def test_operations_of_one_kind_are_numbered_and_alarms_stand_out() -> None:

@@ -97,10 +97,13 @@ def test_an_answer_that_is_lost(system: System) -> None:
     assert (told["result"]["outcome"], told["result"]["reason"]) == ("failed", "provider_timeout")
 
 
-def test_a_refund_that_is_too_large(system: System) -> None:
-    """A call that is refused ends the play with its code."""
-    told = pay(system, "--refund", "26", code=1)
-    assert (told["result"]["outcome"], told["result"]["reason"]) == ("refused", "refund_amount_too_large")
+def test_a_call_that_is_refused(system: System) -> None:
+    """It ends the play with its code."""
+    pay(system, "--project", "closed", "--cancel")
+    system.run("project", "set", "closed", "--disable")
+    time.sleep(FRESH_SECONDS)
+    told = pay(system, "--project", "closed", code=1)
+    assert (told["result"]["outcome"], told["result"]["reason"]) == ("refused", "authorization_error")
 
 
 def test_a_named_project_is_made_once_and_keeps_its_settings(system: System) -> None:
@@ -278,7 +281,11 @@ async def open_and_leave(link: str) -> None:
         (["--card", "4242424242424241"], "--card: 12 to 19 digits"),
         (["--amount", "0"], "--amount"),
         (["--amount", "25.901"], "at most 2 decimals"),
-        (["--currency", "nope"], "unknown currency"),
+        (["--currency", "nope"], "--currency: unknown currency 'nope': ISO 4217 letters expected"),
+        (["--amount", "10", "--refund", "20"], "--refund: more would be given back than the 10.00 EUR that are taken"),
+        (["--refund", "20", "--refund", "6"], "--refund: more would be given back than the 25.90 EUR that are taken"),
+        (["--two-stage", "--capture", "5", "--refund", "6"], "--refund: more would be given back than the 5.00 EUR"),
+        (["--two-stage", "--capture", "26"], "--capture: 26.00 EUR is more than the 25.90 EUR that are held"),
         (["--capture", "5"], "--capture needs --two-stage"),
         (["--cancel", "--refund", "5"], "--cancel takes no money"),
         (["--project", "../x"], "--project"),
@@ -287,7 +294,7 @@ async def open_and_leave(link: str) -> None:
     ],
 )
 def test_flags_that_cannot_be(system: System, words: list[str], said: str) -> None:
-    """A wrong flag is named, and a PAN is never repeated."""
+    """A wrong flag is named before anything is charged, and a PAN is never repeated."""
     ended = tollhouse("pay", *words, env=system.environment)
     assert ended.returncode != 0
     assert said in ended.stderr

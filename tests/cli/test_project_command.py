@@ -122,6 +122,7 @@ def test_a_key_that_cannot_be_used_is_refused(console: Console, tmp_path: Path, 
         path.write_text(content)
     line = console.failure("project", "create", "shop", "--public-key", str(path))
     assert said in line
+    assert line.startswith(f"{path}: ")
     assert "BEGIN" not in line
 
 

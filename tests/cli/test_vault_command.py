@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from tests.cli.commands import Console
+from tests.cli.programs import environment
 from tests.servers import execute, fetch, run_apart
 from tests.vault.samples import CARD
 from tollhouse.cli.__main__ import group
@@ -147,6 +151,65 @@ def test_refusals_are_one_line(console: Console, words: tuple[str, ...], kind: s
     assert ended.exit_code == 1
     assert told in str(ended.exception)
     assert "\n" not in str(ended.exception)
+
+
+@pytest.mark.parametrize(
+    ("settings", "who"),
+    [
+        ({}, "`tollhouse up`"),
+        ({"TOLLHOUSE_VAULT_LISTEN": "unix:"}, "`tollhouse vault serve`"),
+        ({"TOLLHOUSE_VAULT_URL": "unix:"}, "`tollhouse vault serve`"),
+        ({"TOLLHOUSE_MODE": "production"}, "`tollhouse serve` and `tollhouse work`"),
+    ],
+)
+def test_what_custodians_are_told_to_start(
+    console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], who: str
+) -> None:
+    """The process that will wait for their parts, by mode and by where the vault runs."""
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    made = end(console, "components", "--split", "2", "--to", str(tmp_path / "parts"))
+    assert made.stdout.splitlines()[-1].endswith(f"destroy the folder, and start {who}")
+    assert str(end(console, "unlock").exception).endswith(f"start {who} with the same TOLLHOUSE_HOME")
+
+
+def test_a_home_without_the_keys(console: Console, tmp_path: Path) -> None:
+    """A node's home has none of a vault that runs apart: the line says where to run it."""
+    console.create()
+    other = Console(console.dsn, tmp_path / "node")
+    other.home.mkdir(mode=0o700)
+    for words in (("vault", "key", "rotate"), ("audit", "verify")):
+        assert "run this with the TOLLHOUSE_HOME that has them (the vault's, on its machine" in other.failure(*words)
+
+
+def test_a_home_is_made_for_us_alone(console: Console, tmp_path: Path) -> None:
+    """Whatever command needs it first, nobody else may enter."""
+    other = Console(console.dsn, tmp_path / "new" / "home")
+    other.run("vault", "key", "rotate")
+    assert stat.S_IMODE(other.home.stat().st_mode) == 0o700
+
+
+def test_ctrl_c_while_keys_are_moved(console: Console) -> None:
+    """It says how far it came and that it may be run again; what was moved by then is no more than the rate lets."""
+    keep_cards(console, 3)
+    console.run("vault", "key", "rotate")
+    given = environment(database_url=console.dsn, home=console.home)
+    words = [sys.executable, "-m", "tollhouse.cli", "vault", "key", "rewrap", "--rate", "1"]
+    with subprocess.Popen(words, env=given, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        assert "0 of 3 moved" in running.stderr.readline()
+        running.send_signal(signal.SIGINT)
+        said = running.stderr.read()
+    assert running.returncode == 130
+    assert said.splitlines()[-1].endswith("moved. Run it again: it goes on where it stopped")
+    assert "Traceback" not in said
+    assert console.json("vault", "key", "rewrap")["broken"] == []
+
+
+def test_a_version_that_is_no_number(console: Console) -> None:
+    """It is called what people call it."""
+    ended = console.end("vault", "key", "retire", "abc")
+    assert "'abc' is not a valid whole number" in ended.output
 
 
 def test_status_needs_no_key(console: Console) -> None:

@@ -44,6 +44,9 @@ def test_make_prints_the_settings(console: Console, tmp_path: Path) -> None:
     assert f"TOLLHOUSE_VAULT_CERTIFICATE_FILE={tmp_path}/node-1.pem" in lines
     assert f"TOLLHOUSE_VAULT_KEY_FILE={tmp_path}/node-1.key" in lines
     assert f"TOLLHOUSE_VAULT_CA_FILE={tmp_path}/ca.pem" in lines
+    revoked = f"TOLLHOUSE_VAULT_REVOKED_FILE={tmp_path}/revoked.pem"  # for who admits nodes
+    assert revoked not in lines
+    assert revoked in console.run("vault", "certificate", "make", "v", "--host", "v.example", "--to", str(tmp_path))
 
 
 def test_what_cannot_be_made(console: Console, tmp_path: Path) -> None:
@@ -55,6 +58,9 @@ def test_what_cannot_be_made(console: Console, tmp_path: Path) -> None:
     assert "expected, such as node-1" in console.failure("vault", "certificate", "make", "ca", "--to", folder)
     words = ("vault", "certificate", "make", "v", "--host", "not a host", "--to", folder)
     assert "the name or address of a machine expected" in console.failure(*words)
+    told = console.run("vault", "certificate", "revoke", "node-1", "--to", folder)
+    assert f"its own files are put aside in {folder}, as node-1-*.revoked-pem and -key" in told
+    assert "node-1: is revoked already" in console.failure("vault", "certificate", "revoke", "node-1", "--to", folder)
     assert "no such certificate" in console.failure("vault", "certificate", "revoke", "node-2", "--to", folder)
     (tmp_path / "ca.key").unlink()
     assert "name the folder of the authority" in console.failure("vault", "certificate", "make", "n", "--to", folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import shutil
 import signal
@@ -176,6 +177,18 @@ async def test_refuses_a_database_in_use(make_server: Callable[[], Embedded]) ->
     with pytest.raises(EmbeddedFailed, match=f"in use by another Tollhouse .process {os.getpid()}.; stop that one"):
         make_server().start()
     assert await fetch(dsn, "SELECT 1") == [(1,)]
+
+
+def test_says_when_another_is_starting_or_stopping(make_server: Callable[[], Embedded]) -> None:
+    """Whoever has the database and takes no logins will soon: the line says to wait, not to stop somebody."""
+    server = make_server()
+    server.start()
+    server.stop()
+    assert server.folder is not None
+    with (server.folder / "lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(EmbeddedFailed, match="another Tollhouse .* is starting or stopping the database"):
+            make_server().start()
 
 
 def test_refuses_another_major_version(make_server: Callable[[], Embedded]) -> None:

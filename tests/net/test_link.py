@@ -165,13 +165,15 @@ async def test_garbled_answer_is_no_answer() -> None:
 
 
 async def test_nobody_listening() -> None:
-    """With the host away nothing is sent, and the card is not even taken out of the vault."""
+    """With the host away nothing is sent, the card stays in the vault, and the log says which address who sets."""
     async with linked(is_open=False, pace=replace(PACE, reconnect_wait_seconds=0.05)) as desk:
         assert desk.link.connected == 0
         with pytest.raises(NotSent, match="no connection"):
             await desk.start(request())
     assert desk.vault.events == []
-    assert "acquirer_line.lost" in desk.log.names()
+    lost = next(fields for event, fields in desk.log.lines if event == "acquirer_line.lost")
+    assert lost["address"] == f"127.0.0.1:{desk.host.port}"
+    assert lost["set_by"] == "TOLLHOUSE_ACQUIRER_HOST, TOLLHOUSE_ACQUIRER_PORT"
 
 
 async def test_send_deadline_passed() -> None:

@@ -90,13 +90,17 @@ def short_home() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-async def waiting(home: Path, node: str, key: bytes, *, check_value: bytes | None = None) -> asyncio.Task[bytes]:
+async def waiting(
+    home: Path, node: str, key: bytes, *, check_value: bytes | None = None, told: list[str] | None = None
+) -> asyncio.Task[bytes]:
     """A process that waits for three parts of this key, at its socket."""
     check = check_value or digest_of(key)
     is_waiting = asyncio.Event()
 
     def tell(line: str) -> None:
         assert "tollhouse-part." not in line
+        if told is not None:
+            told.append(line)
         is_waiting.set()
 
     task = asyncio.create_task(wait_for_root(home, node, parts=3, check_value=check, tell=tell))
@@ -105,15 +109,21 @@ async def waiting(home: Path, node: str, key: bytes, *, check_value: bytes | Non
 
 
 async def test_custodians_open_every_process_that_waits(short_home: Path) -> None:
-    """Each part goes to all; the last one opens them, and the sockets are gone."""
+    """Each part goes to all; the last one opens them, the log says so in words, and the sockets are gone."""
     key = new_key()
-    tasks = [await waiting(short_home, node, key) for node in ("one", "two")]
+    told: list[str] = []
+    tasks = [await waiting(short_home, node, key, told=told) for node in ("one", "two")]
     assert (short_home / FOLDER).stat().st_mode & 0o777 == 0o700
     assert (short_home / FOLDER / "one.sock").stat().st_mode & 0o777 == 0o600
     replies = [await send_part(short_home, part.line()) for part in split(key, 3)]
     assert [[reply.word for reply in one] for one in replies] == [[TAKEN] * 2, [TAKEN] * 2, [OPENED] * 2]
     assert await asyncio.gather(*tasks) == [key, key]
     assert list((short_home / FOLDER).iterdir()) == []
+    assert told[2::2] == [
+        "a key part came: taken; 2 more to come",
+        "a key part came: taken; 1 more to come",
+        "a key part came: that was the last part; the keys are open",
+    ]
 
 
 async def test_a_wrong_part_is_refused_and_another_may_come(short_home: Path) -> None:

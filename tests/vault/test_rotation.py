@@ -106,6 +106,28 @@ async def test_cards_that_come_behind_it_are_moved_too(keeper: Keeper, pool: asy
         await vault.close()
 
 
+class Counted(DataKeys):
+    """Cards that tell how many are moved at a time."""
+
+    def __init__(self, keys: KeySet) -> None:
+        super().__init__(keys)
+        self.limits: set[int] = set()
+
+    async def move(self, after: tuple[str, str], limit: int) -> Moved:
+        """Remember how many were asked for."""
+        self.limits.add(limit)
+        return await super().move(after, limit)
+
+
+@pytest.mark.parametrize(("rate", "limit"), [(0, 500), (40, 40), (2000, 500)])
+async def test_a_batch_is_no_larger_than_the_rate(keeper: Keeper, pool: asyncpg.Pool, rate: int, limit: int) -> None:
+    """Else a slow rewrap would move a whole batch at once and wait afterwards."""
+    async with keeper.open(pool) as keys:
+        pile = Counted(keys)
+        await rewrap([pile], rate=rate, told=lambda _: None)
+        assert pile.limits == {limit}
+
+
 class Disturbed(DataKeys):
     """Cards of which one comes, under the old version, right after the last batch."""
 

@@ -172,7 +172,7 @@ def build_app(
     projects: Projects,
     background: Background,
     idempotency_secret: bytes,
-    is_ready: Callable[[], Awaitable[bool]],
+    who_is_away: Callable[[], Awaitable[str]],
     webhook_key: Callable[[str], Awaitable[str | None]],
     version: str,
     assets: Assets,
@@ -199,7 +199,7 @@ def build_app(
         ),
         payers=PayerDoor(world, background=background, steps=payer_steps or Steps()),
         widget=WidgetDoor(world, assets=assets, projects=projects, background=background, watch=watch, beat=beat),
-        pages=Pages(is_ready=is_ready, webhook_key=webhook_key, version=version),
+        pages=Pages(who_is_away=who_is_away, webhook_key=webhook_key, version=version),
         guesses=guesses,
     )
     return _Gateway(

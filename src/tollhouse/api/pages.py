@@ -34,12 +34,12 @@ class Pages:
     def __init__(
         self,
         *,
-        is_ready: Callable[[], Awaitable[bool]],
+        who_is_away: Callable[[], Awaitable[str]],
         webhook_key: Callable[[str], Awaitable[str | None]],
         version: str,
     ) -> None:
         described = document(version)
-        self._is_ready = is_ready
+        self._who_is_away = who_is_away
         self._webhook_key = webhook_key
         self._document = msgspec.json.encode(described)
         self._page = page(described).encode()
@@ -71,12 +71,8 @@ class Pages:
                 return _page(_OK, _JSON)
 
     async def _require_ready(self) -> None:
-        try:
-            is_ready = await self._is_ready()
-        except Exception:  # noqa: BLE001 - whatever keeps us from finding out, we are not ready
-            is_ready = False
-        if not is_ready:
-            raise Unavailable("not ready: the database does not answer")
+        if away := await self._who_is_away():
+            raise Unavailable(f"not ready: {away} does not answer")
 
     @staticmethod
     def _project_of_key(path: str) -> str | None:

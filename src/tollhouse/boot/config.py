@@ -7,7 +7,7 @@ import math
 import re
 import secrets
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -350,21 +350,24 @@ def _refuse_conflicts(config: Config) -> None:
         if getattr(config, name) and not getattr(config, other):
             raise ConfigError(f"{variable(other)}: is missing, and {variable(name)} is nothing without it")
     for keeper in config.keepers:
-        for name in KEEPER_NEEDS.get(keeper, ()):
-            if not getattr(config, name):
-                raise ConfigError(f"{variable(name)}: is missing, and {variable('vault_keys')}={keeper} needs it")
+        _refuse_missing(config, KEEPER_NEEDS.get(keeper, ()), f"{variable('vault_keys')}={keeper}")
     for name in ("vault_url", "vault_listen"):
-        for needed in TLS_NEEDS if getattr(config, name).startswith(f"{TLS}:") else ():
-            if not getattr(config, needed):
-                raise ConfigError(
-                    f"{variable(needed)}: is missing, and {variable(name)}={getattr(config, name)} needs it"
-                )
+        if getattr(config, name).startswith(f"{TLS}:"):
+            _refuse_missing(config, TLS_NEEDS, f"{variable(name)}={getattr(config, name)}")
     if config.in_flight_limit_seconds < config.answer_limit_seconds:
         raise ConfigError(
             f"{variable('in_flight_limit_seconds')}={config.in_flight_limit_seconds:g}: shorter than"
             f" {variable('answer_limit_seconds')}={config.answer_limit_seconds:g}; a request may be on its way at least"
             " as long as we wait for its answer"
         )
+
+
+def _refuse_missing(config: Config, needed: Sequence[str], by: str) -> None:
+    """All of them at once: nobody sets one, starts again and is told of the next."""
+    first, *others = [variable(name) for name in needed if not getattr(config, name)] or [""]
+    if first:
+        too = f"; so are {', '.join(others)}" if others else ""
+        raise ConfigError(f"{first}: is missing, and {by} needs it{too}")
 
 
 def environment_of(config: Config) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import asyncpg
+import structlog
 from cryptography import x509
 
 from tollhouse.boot.config import Config, settings, variable
@@ -20,12 +21,13 @@ from tollhouse.boot.production import Facts, Finding, Part, Unfit, database_sett
 from tollhouse.boot.server import certificates_of
 from tollhouse.merchant import Project
 from tollhouse.net.tls import CertificateUnusable
-from tollhouse.store.login import UNREACHABLE, Login, look_at_login
+from tollhouse.store.login import UNREACHABLE, Login, look_at_login, passfile_problem
 from tollhouse.store.postgres import open_pool
 from tollhouse.store.projects import list_projects
 from tollhouse.vault.keys import KEK
 from tollhouse.vault.registry import load_rows, of_purpose
 
+ACQUIRER_SECONDS_MAX = 2.0
 SECRET_ENDINGS = ("_pin_file", "_token_file", "_key_file")
 MERCHANTS = "merchant"  # the folder in which `tollhouse pay` and the shop keep whom they play
 # There is no schema yet, or this role may not read that table, which then is another part's to look at.
@@ -35,14 +37,21 @@ T = TypeVar("T")
 
 
 def require_fit(config: Config, part: Part) -> None:
-    """In production: make this process unreadable, and refuse what is not fit. Raises `Unfit` with all of it."""
+    """In production: make this process unreadable, and refuse what is not fit; the log has what is only not good.
+
+    Raises `Unfit` with all of it.
+    """
     if not config.is_production:
         return
     forbid_core_dumps()
     forbid_looking_in()
-    refused = [line for finding in look_and_judge(config, part) for line in finding.refused]
+    found = look_and_judge(config, part)
+    refused = [line for finding in found for line in finding.refused]
     if refused:
         raise Unfit(refused)
+    for finding in found:
+        for line in finding.warned:
+            structlog.get_logger().warning("not as it should be in production", about=finding.about, what=line)
 
 
 def look_and_judge(config: Config, part: Part | None = None) -> list[Finding]:
@@ -64,12 +73,27 @@ async def look(config: Config, part: Part | None = None) -> Facts:
         is_dumpable=is_dumpable(),
         home=home_problem(config.home),
         played_merchants=_played(config.home),
-        secret_files=_secret_files(config),
+        secret_files=_secret_files(config) | _passfiles(config, names),
         certificate=_certificate_problem(config) if part in (None, Part.GATEWAY) else "",
         logins=logins,
         keepers_of_rows=kinds,
         projects=projects,
+        acquirer="" if part is Part.VAULT else await acquirer_problem(config),
     )
+
+
+async def acquirer_problem(config: Config) -> str:
+    """Why the acquirer cannot be connected to; empty when it can."""
+    try:
+        async with asyncio.timeout(ACQUIRER_SECONDS_MAX):
+            _, writer = await asyncio.open_connection(config.acquirer_host, config.acquirer_port)
+    except (OSError, TimeoutError) as problem:
+        if isinstance(problem, TimeoutError):
+            return "no answer"
+        code = problem.errno or 0
+        return os.strerror(code) if code > 0 else str(problem)  # below 0: the machine's name leads nowhere
+    writer.close()
+    return ""
 
 
 async def _rows(
@@ -144,6 +168,12 @@ def _secret_files(config: Config) -> dict[str, str]:
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
             wrong[name] = f"mode {mode:04o} lets others at it; run: chmod 600 {path}"
     return wrong
+
+
+def _passfiles(config: Config, names: list[str]) -> dict[str, str]:
+    """The same of the files that passwords of databases are in, whoever names them."""
+    problems = {name: passfile_problem(getattr(config, name)) for name in names}
+    return {name: problem for name, problem in problems.items() if problem}
 
 
 def _certificate_problem(config: Config) -> str:

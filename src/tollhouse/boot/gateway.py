@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 
@@ -18,7 +20,7 @@ from tollhouse.boot.config import Config
 from tollhouse.boot.purging import purge_loop
 from tollhouse.boot.server import headers_of, serve_app
 from tollhouse.boot.wiring import Node, open_node
-from tollhouse.ports import StoreUnreachable
+from tollhouse.ports import Log, StoreUnreachable
 from tollhouse.signing import parse_public_key
 from tollhouse.source import Trusted
 from tollhouse.store.migrate import check
@@ -30,6 +32,8 @@ from tollhouse.worker.loops import recover_loop
 PROJECT_FRESH_SECONDS = 1.0
 SWEEP_SECONDS = 600
 READY_SECONDS_MAX = 2
+
+Needed = Mapping[str, Callable[[], Awaitable[object]]]
 
 
 class FreshProjects:
@@ -70,6 +74,31 @@ class FreshProjects:
         return self._known[name]
 
 
+class Readiness:
+    """Whether everything that a call needs answers. Strangers hear who does not; the log hears why, once."""
+
+    def __init__(self, needed: Needed, log: Log) -> None:
+        self._needed, self._log = needed, log
+        self._told = ("", "")
+
+    async def who_is_away(self) -> str:
+        """The first that does not answer; empty when all do."""
+        asked = ""
+        try:
+            async with asyncio.timeout(READY_SECONDS_MAX):
+                for name, ask in self._needed.items():
+                    asked = name
+                    await ask()
+        except Exception as problem:  # noqa: BLE001 - whatever keeps us from finding out, we are not ready
+            why = str(problem) if isinstance(problem, StoreUnreachable) else type(problem).__name__
+            if self._told != (asked, why):
+                self._log.warning("not ready", away=asked, why=why)
+            self._told = (asked, why)
+            return asked
+        self._told = ("", "")
+        return ""
+
+
 def serve(config: Config) -> None:
     """Answer merchants until SIGTERM or SIGINT. Raises `SchemaNotCurrent`, `DatabaseUnreachable`, `KeysRefused`."""
     uvloop.run(_serve(config))
@@ -87,18 +116,17 @@ async def _serve(config: Config) -> None:
     async with open_node(config, polls=False, stop=stop) as node:
         projects = FreshProjects(node)
 
-        async def is_ready() -> bool:
-            async with asyncio.timeout(READY_SECONDS_MAX):
-                await node.vault.check()
-                return await node.store.pool.fetchval("select true") is True
-
+        needed: Needed = {
+            "the database": partial(node.store.pool.fetchval, "select true"),
+            "the vault": node.vault.check,
+        }
         app = build_app(
             node.world,
             projects=projects,
             background=node.tasks.start,
             idempotency_secret=node.vault.idempotency_secret,
             webhook_key=projects.webhook_key,
-            is_ready=is_ready,
+            who_is_away=Readiness(needed, log).who_is_away,
             version=version("tollhouse"),
             assets=Assets.open(files("tollhouse.api.widget") / "built", config.home / "widget", log),
             watch=node.watch,

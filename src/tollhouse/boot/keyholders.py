@@ -28,6 +28,7 @@ async def open_keys(config: Config, pool: asyncpg.Pool, ask_root: AskRoot) -> Ke
 
     Raises `KeysRefused` and `KeysUnreachable` with one clear line.
     """
+    await asyncio.to_thread(_make_home, config.home)
     rows = await load_rows(pool)
     refuse_other_kind(rows, config.keepers)
     first, *others = config.keepers
@@ -43,6 +44,14 @@ async def open_keys(config: Config, pool: asyncpg.Pool, ask_root: AskRoot) -> Ke
         keys = await KeySet.open(pool, holders[0], config.home, others=holders[1:])
         opened.pop_all()  # from here on the keys close them
     return keys
+
+
+def _make_home(home: Path) -> None:
+    """For us alone, whoever needs it first."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
+        raise KeysRefused(f"TOLLHOUSE_HOME={home}: cannot be made: {problem.strerror}; choose another") from None
 
 
 def root_from_socket(home: Path, node: str, *, tell: Tell, stop: asyncio.Event) -> AskRoot:

@@ -35,7 +35,7 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What was looked at. `home` and `secret_files` say what is wrong with them, by setting."""
+    """What was looked at. `home`, `secret_files` (by setting) and `acquirer` say what is wrong with them."""
 
     config: Config
     keeps_assertions: bool = True
@@ -48,6 +48,7 @@ class Facts:
     logins: Mapping[str, Login] = field(default_factory=dict)
     keepers_of_rows: frozenset[str] = frozenset()
     projects: tuple[Project, ...] = ()
+    acquirer: str = ""
 
 
 Look = Callable[[Facts], list[str]]
@@ -55,10 +56,14 @@ Look = Callable[[Facts], list[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One row of the table: what it is about, who must pass it, and the lines of what is refused."""
+    """One row of the table: what it is about, who must pass it, and the lines of what is refused.
+
+    `warn` has lines of what is not refused, because honest small installations have it too.
+    """
 
     about: str
     look: Look
+    warn: Look | None = None
     parts: tuple[Part, ...] = tuple(Part)
 
 
@@ -68,6 +73,7 @@ class Finding:
 
     about: str
     refused: tuple[str, ...]
+    warned: tuple[str, ...] = ()
 
 
 class Unfit(Exception):
@@ -84,7 +90,10 @@ class Unfit(Exception):
 def findings(facts: Facts, part: Part | None = None) -> list[Finding]:
     """What each check says that this part must pass; without a part, what all of them say."""
     chosen = [check for check in CHECKS if part is None or part in check.parts]
-    return [Finding(about=check.about, refused=tuple(check.look(facts))) for check in chosen]
+    return [
+        Finding(about=one.about, refused=tuple(one.look(facts)), warned=tuple(one.warn(facts) if one.warn else ()))
+        for one in chosen
+    ]
 
 
 def has_keys(config: Config, part: Part | None) -> bool:
@@ -126,15 +135,21 @@ def _database(facts: Facts) -> list[str]:
             refused += [_line(facts, name, problem, shown=False) for problem in address_problems(address)]
     for name, login in facts.logins.items():
         if login.problem:
-            refused.append(
-                _line(
-                    facts, name, f"cannot be looked at: {login.problem}; start it, or correct the address", shown=False
-                )
-            )
+            cure = login.cure or "start it, or correct the address"
+            refused.append(_line(facts, name, f"cannot be looked at: {login.problem}; {cure}", shown=False))
         elif login.method in WEAK_LOGINS:
             cure = "write scram-sha-256 or cert for us into its pg_hba.conf"
             refused.append(_line(facts, name, f"the server lets us in by `{login.method}`; {cure}", shown=False))
     return refused
+
+
+def _mighty(facts: Facts) -> list[str]:
+    cure = "let what takes calls log in as a role that `tollhouse db roles` makes, and keep this one for commands"
+    return [
+        _line(facts, name, f"this login {login.might}; {cure}", shown=False)
+        for name, login in facts.logins.items()
+        if login.might
+    ]
 
 
 def address_problems(address: str) -> list[str]:
@@ -194,6 +209,29 @@ def _acquirers(facts: Facts) -> list[str]:
     return []
 
 
+def _unpaid(facts: Facts) -> list[str]:
+    """Projects whose payments do not go where somebody may think."""
+    active = [project for project in facts.projects if not project.is_disabled]
+    live = [project.name for project in active if project.is_live and route(project) is None]
+    tests = [project.name for project in active if not project.is_live]
+    where = f"{facts.config.acquirer_host}:{facts.config.acquirer_port}"
+    set_by = f"{variable('acquirer_host')}, {variable('acquirer_port')}"
+    lines = []
+    if live:
+        lines.append(
+            f"project {_some(live)}: is live, and this version has no acquirer for live projects:"
+            " each payment fails with `No acquirer is available`; do not send payers there yet"
+        )
+    if tests:
+        lines.append(
+            f"project {_some(tests)}: is a test project, paid at whoever listens at {where} ({set_by});"
+            " `tollhouse project set NAME --disable` ends that"
+        )
+    if facts.acquirer:
+        lines.append(f"{set_by}: nobody takes connections at {where}: {facts.acquirer}; start it, or correct them")
+    return lines
+
+
 def _logs(facts: Facts) -> list[str]:
     if facts.config.log_level == "debug":
         return [_line(facts, "log_level", "libraries tell of requests then; set info or less")]
@@ -227,7 +265,10 @@ def _home(facts: Facts) -> list[str]:
 
 
 def _secret_files(facts: Facts) -> list[str]:
-    return [_line(facts, name, problem) for name, problem in facts.secret_files.items()]
+    return [
+        _line(facts, name, problem, shown=not name.endswith("database_url"))
+        for name, problem in facts.secret_files.items()
+    ]
 
 
 def _assertions(facts: Facts) -> list[str]:
@@ -250,11 +291,11 @@ def _some(names: list[str] | tuple[str, ...]) -> str:
 _SERVING = (Part.GATEWAY, Part.WORKER)
 CHECKS = (
     Check(about="keys of cards", look=_keys),
-    Check(about="database", look=_database),
+    Check(about="database", look=_database, warn=_mighty),
     Check(about="public address", look=_public_url, parts=_SERVING),
     Check(about="TLS of the API", look=_tls, parts=(Part.GATEWAY,)),
     Check(about="directory server of 3-D Secure", look=_directory, parts=_SERVING),
-    Check(about="acquirers of live projects", look=_acquirers, parts=_SERVING),
+    Check(about="acquirers of projects", look=_acquirers, warn=_unpaid, parts=_SERVING),
     Check(about="keys of projects", look=_project_keys, parts=_SERVING),
     Check(about="merchants that were played", look=_played),
     Check(about="logs", look=_logs),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
+import warnings
 from collections.abc import Mapping
 
 import click
@@ -82,6 +84,7 @@ def group() -> None:
 
 def main() -> None:
     """Runs the command line: what people did wrong is one line on stderr and a non-zero exit code."""
+    _keep_driver_quiet()
     try:
         group(prog_name="tollhouse")
     except Exception as error:
@@ -90,6 +93,15 @@ def main() -> None:
             raise
         click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
         sys.exit(exit_code)
+
+
+def _keep_driver_quiet() -> None:
+    """What the database's driver says by itself is for a log; a command says the same in one line.
+
+    Whoever sets logs up, such as `serve`, has it all.
+    """
+    logging.getLogger("asyncpg").addHandler(logging.NullHandler())
+    warnings.filterwarnings("ignore", message="password file .* has group or world access")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,10 @@ Examples:
 )
 @with_config()
 def command(config: Config, *, as_json: bool, part_name: str) -> None:
-    """Check this machine and these settings against the rules of production. Exit code 1 when something is refused."""
+    """Check this machine and these settings against the rules of production. Exit code 1 when something is refused.
+
+    What is warned of is not refused; read it all the same.
+    """
     from tollhouse.boot.fitness import look_and_judge
 
     forbid_core_dumps()
@@ -43,8 +46,12 @@ def command(config: Config, *, as_json: bool, part_name: str) -> None:
         click.echo(json.dumps(_shown(config, found), indent=2))
     else:
         for finding in found:
-            for line in finding.refused or ("",):
-                click.echo(f"{'refused' if line else 'ok':8} {finding.about}{': ' if line else ''}{line}")
+            for line in finding.refused:
+                click.echo(f"{'refused':8} {finding.about}: {line}")
+            for line in finding.warned:
+                click.echo(f"{'warning':8} {finding.about}: {line}")
+            if not finding.refused and not finding.warned:
+                click.echo(f"{'ok':8} {finding.about}")
     if refused:
         begins = "would refuse" if not config.is_production else "refuses"
         raise Failure(f"production {begins} {refused} of these; each line says what to change")
@@ -52,6 +59,12 @@ def command(config: Config, *, as_json: bool, part_name: str) -> None:
 
 def _shown(config: Config, found: list[Finding]) -> dict[str, object]:
     checks = [
-        {"about": finding.about, "ok": not finding.refused, "refused": list(finding.refused)} for finding in found
+        {
+            "about": finding.about,
+            "ok": not finding.refused,
+            "refused": list(finding.refused),
+            "warned": list(finding.warned),
+        }
+        for finding in found
     ]
     return {"mode": config.mode, "ok": all(check["ok"] for check in checks), "checks": checks}

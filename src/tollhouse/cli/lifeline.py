@@ -27,7 +27,7 @@ from tollhouse.cli.threeds import Exchanged, is_threeds, read_note, told_of
 from tollhouse.ledger import Transfer
 from tollhouse.life import Announced, Life
 from tollhouse.money import CODE_BY_NUMBER, CURRENCIES, Money
-from tollhouse.operation import Kind
+from tollhouse.operation import Heard, Kind
 from tollhouse.outcome import (
     DESCRIPTIONS,
     NOT_FOUND_CODE,
@@ -148,6 +148,7 @@ def _header(life: Life) -> Iterator[str]:
 
 def marks_of(life: Life, names: dict[str, str]) -> Iterator[Mark]:
     """Everything that happened, unsorted."""
+    unsent = _unsent(life)
     for past in life.history:
         for step in past.steps:
             text = f"{names.get(step.subject, 'session')}: {step.before or 'new'} → {step.after}"
@@ -157,7 +158,7 @@ def marks_of(life: Life, names: dict[str, str]) -> Iterator[Mark]:
             case Note() as note if is_threeds(note):
                 yield _threeds_mark(read_note(kept.at, note))
             case Note() as note:
-                yield _note_mark(kept.at, note, names)
+                yield _note_mark(kept.at, note, names, unsent)
             case Alarm() as alarm:
                 text = f"ALARM {names.get(alarm.subject, alarm.subject)}: {alarm.what}"
                 yield Mark(at=kept.at, side=Side.ALARM, text=text, is_bad=True)
@@ -186,7 +187,28 @@ def _threeds_mark(one: Exchanged) -> Mark:
     return Mark(at=one.at, side=side, text=one.name, details=(one.words,) if one.words else (), is_bad=one.is_bad)
 
 
-def _note_mark(at: datetime, note: Note, names: dict[str, str]) -> Mark:
+Unsent = set[tuple[object, datetime]]  # by operation and time
+
+
+def _unsent(life: Life) -> Unsent:
+    """Messages that were written down and never left: an operation's last one before it heard so."""
+    unsent: Unsent = set()
+    for past in life.history:
+        for step in (one for one in past.steps if one.heard == Heard.NOT_SENT):
+            written = [kept.at for kept in life.notes if _is_message_of(kept.what, step.subject) and kept.at <= past.at]
+            unsent |= {(step.subject, at) for at in written[-1:]}
+    return unsent
+
+
+def _is_message_of(what: object, operation_id: str) -> bool:
+    match what:
+        case Note(kind="message_out", data=dict() as data):
+            return data.get("operation") == operation_id
+        case _:
+            return False
+
+
+def _note_mark(at: datetime, note: Note, names: dict[str, str], unsent: Unsent) -> Mark:
     data: dict[str, Any] = note.data if isinstance(note.data, dict) else {}
     fields: dict[str, str] = data.get("fields") or {}
     name = names.get(str(data.get("operation")), "message")
@@ -201,6 +223,10 @@ def _note_mark(at: datetime, note: Note, names: dict[str, str]) -> Mark:
             is_bad=is_bad,
         )
     mti = str(data.get("mti", "?"))
+    if note.kind == "message_out" and (data.get("operation"), at) in unsent:
+        text = f"{mti} {name} {_said_money(fields)}".rstrip()
+        said = (*_said_references(fields), "nothing was written to the acquirer")
+        return Mark(at=at, side=Side.GATEWAY, text=f"{text}: NOT SENT", details=tuple(filter(None, said)), is_bad=True)
     if note.kind == "message_out":
         said = (*_said_references(fields), _said_card(fields), _said_proof(fields))
         text = f"{mti} {name} {_said_money(fields)}".rstrip()

@@ -19,8 +19,9 @@ from tollhouse.card import PAN, PANInvalid, parse_pan
 from tollhouse.cli.database import on_database
 from tollhouse.cli.failure import Failure
 from tollhouse.cli.listening import local_url
+from tollhouse.cli.serving import refuse_in_production
 from tollhouse.cli.settings import with_config
-from tollhouse.money import Money, parse_money
+from tollhouse.money import CURRENCIES, Money, parse_money
 from tollhouse.verdict import Policy
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ Exit code 0: it ended as the flags say (paid, or cancelled) and every signature 
 @with_config("home", "host", "port", "public_url", "database_url", "answer_limit_seconds", "in_flight_limit_seconds")
 def command(config: Config, **given: Any) -> None:
     """Play a merchant: make a payment and print the whole conversation."""
+    refuse_in_production(config, "played merchants, whose private keys `tollhouse pay` would leave in the home")
     wish = _read(given)
     try:
         told = _begin(config, wish)
@@ -136,12 +138,18 @@ def _read(given: dict[str, Any]) -> Wish:
     except PANInvalid:
         raise click.UsageError("--card: 12 to 19 digits with a right check digit (Luhn) expected") from None
     currency = given["currency"]
+    if currency.lower() not in CURRENCIES:
+        raise click.UsageError(
+            f"--currency: unknown currency {currency[:40]!a}: ISO 4217 letters expected, such as eur"
+        )
     money = _money("--amount", given["amount"], currency)
     capture = _money("--capture", given["capture"], currency) if given["capture"] else None
     if capture and not given["two_stage"]:
         raise click.UsageError("--capture needs --two-stage: a one-stage payment takes all at once")
     if given["cancels"] and (given["refunds"] or capture):
         raise click.UsageError("--cancel takes no money, so there is nothing to capture or refund; leave one out")
+    refunds = tuple(_money("--refund", text, currency) for text in given["refunds"])
+    _refuse_too_much(money, capture, refunds)
     answer = given["answer"]
     if answer is not None and not ANSWER.fullmatch(answer):
         raise click.UsageError("--answer: approve, decline, cancel, or a code of 1 to 10 digits or letters expected")
@@ -152,13 +160,22 @@ def _read(given: dict[str, Any]) -> Wish:
         confirm_after_seconds=max(0.0, given["confirm_after"]),
         is_two_stage=given["two_stage"],
         capture=capture,
-        refunds=tuple(_money("--refund", text, currency) for text in given["refunds"]),
+        refunds=refunds,
         answer=answer,
         threeds=given["threeds"],
         api_version=int(given["api"][1:]),
         project=given["project"],
         as_json=given["as_json"],
     )
+
+
+def _refuse_too_much(money: Money, capture: Money | None, refunds: tuple[Money, ...]) -> None:
+    """Before anything is charged: what the gateway would refuse afterwards."""
+    if capture is not None and capture.minor > money.minor:
+        raise click.UsageError(f"--capture: {capture} is more than the {money} that are held; take less")
+    taken = capture or money
+    if sum(refund.minor for refund in refunds) > taken.minor:
+        raise click.UsageError(f"--refund: more would be given back than the {taken} that are taken; give back less")
 
 
 def _money(flag: str, text: str, currency: str) -> Money:

@@ -169,12 +169,18 @@ def _changes(before: Project, after: Project) -> str:
 
 
 def read_key_file(path: str) -> str:
-    """The text of a key's file. Raises a `Failure` when there is no such text."""
+    """The text of a key's file. Raises a `Failure` naming the file when it holds no key that can be used."""
+    from tollhouse.boot.onboarding import OnboardingRefused, read_public_key
+
     try:
         with Path(path).open("rb") as file:
-            return file.read(PUBLIC_KEY_BYTES_MAX + 1).decode("ascii", "replace")
+            text = file.read(PUBLIC_KEY_BYTES_MAX + 1).decode("ascii", "replace")
+        read_public_key(text)
     except OSError as problem:
         raise Failure(f"{path}: {problem.strerror}; give the file that holds the public key as PEM") from None
+    except OnboardingRefused as problem:
+        raise Failure(f"{path}: {problem}") from None
+    return text
 
 
 async def load_known(pool: asyncpg.Pool, name: str) -> KnownProject:

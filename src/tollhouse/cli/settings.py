@@ -12,6 +12,12 @@ import click
 from tollhouse.boot.config import load_config, settings, variable
 
 
+class Whole(click.IntRange):
+    """A number of an option, called what people call it when it is none."""
+
+    name = "whole number"
+
+
 def with_config(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Gives a command a flag for each of these settings (none named: all) and the `Config` as its first argument."""
 

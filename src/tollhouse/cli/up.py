@@ -31,6 +31,9 @@ _READY_SECONDS_MAX = 60.0
 _WATCH_SECONDS = 0.2
 _BACK_OFF_SECONDS_MIN, _BACK_OFF_SECONDS_MAX = 0.5, 30.0
 _KILLED = 130
+_PARTS_ASKED = """
+It asks for every key part when it plays a project for the first time: making one needs the keys.
+"""
 _EPILOG = """\b
 Examples:
   tollhouse up
@@ -84,7 +87,7 @@ class _Up:
                 loop.add_signal_handler(wanted, self._ask_to_stop)
         try:
             if await self._unless_stopped(self._start()):
-                click.echo(_announcement(self._config))
+                click.echo(announcement(self._config))
                 await self._unless_stopped(self._keep())
         finally:
             await self._stop()
@@ -232,7 +235,7 @@ def _parts(config: Config, *, owner_url: str) -> list[Part]:
     ]
 
 
-def _announcement(config: Config) -> str:
+def announcement(config: Config) -> str:
     """What to open and what to try next."""
     gateway = local_url(config.host, config.port)
     reached = "" if config.public_url == gateway else f"  (from outside: {config.public_url})"
@@ -249,7 +252,7 @@ Tollhouse is ready.
 Next, in another terminal:
 
   {_next_command(config)}
-
+{_PARTS_ASKED if "components" in config.keepers else ""}
 Ctrl-C stops everything.
 """
 
@@ -260,7 +263,8 @@ def _next_command(config: Config) -> str:
     if program.is_relative_to(Path.cwd()):
         program = program.relative_to(Path.cwd())
     defaults = {name: str(setting.read(setting.default)) if setting.default else "" for name, setting in settings()}
-    needed = ("home", "host", "port", "sandbox_port", "database_url")
+    keys = [name for name in defaults if name.startswith(("vault_keys", "vault_pkcs11_", "vault_transit_"))]
+    needed = ("home", "host", "port", "sandbox_port", "database_url", *keys)
     words = [
         f"{variable(name)}={shlex.quote(str(getattr(config, name)))}"
         for name in needed

@@ -16,13 +16,14 @@ import click
 from tollhouse.boot.config import Config
 from tollhouse.cli.database import on_database
 from tollhouse.cli.failure import Failure
-from tollhouse.cli.settings import with_config
+from tollhouse.cli.settings import Whole, with_config
 from tollhouse.cli.vault_serve import certificate, serve
 from tollhouse.vault.components import PARTS_MAX, PARTS_MIN
 from tollhouse.vault.keys import FINGERPRINT, KEK
 
 SAY_SECONDS = 1.0
 RATE_DEFAULT = 2000
+INTERRUPTED_CODE = 130  # as a shell says of what Ctrl-C ended
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 _FINGERPRINT = click.option(
@@ -114,7 +115,7 @@ def rotate(config: Config, *, is_fingerprint: bool, as_json: bool) -> None:
 @_FINGERPRINT
 @click.option(
     "--rate",
-    type=click.IntRange(0),
+    type=Whole(0),
     default=RATE_DEFAULT,
     show_default=True,
     help="Rows a second; 0: no limit.",
@@ -131,10 +132,11 @@ def rewrap(config: Config, *, is_fingerprint: bool, rate: int, as_json: bool) ->
     from tollhouse.vault.rewrap import rewrap as run
 
     purpose = FINGERPRINT if is_fingerprint else KEK
-    began, said_at = time.monotonic(), 0.0
+    began, said_at, last = time.monotonic(), 0.0, Progress(total=0)
 
     def say(progress: Progress) -> None:
-        nonlocal said_at
+        nonlocal said_at, last
+        last = progress
         if time.monotonic() - said_at >= SAY_SECONDS:
             said_at = time.monotonic()
             share = 100 * progress.moved // progress.total if progress.total else 100
@@ -147,7 +149,11 @@ def rewrap(config: Config, *, is_fingerprint: bool, rate: int, as_json: bool) ->
                 piles = [RecordedPile(pile, log) for pile in piles]
             return await run(piles, rate=rate, told=say)
 
-    done = on_database(config, work)
+    try:
+        done = on_database(config, work)
+    except KeyboardInterrupt:
+        click.echo(f"stopped; {last.moved} moved. Run it again: it goes on where it stopped", err=True)
+        raise SystemExit(INTERRUPTED_CODE) from None
     seconds = round(time.monotonic() - began, 2)
     if as_json:
         _print_json({"purpose": purpose, "moved": done.moved, "broken": list(done.broken), "seconds": seconds})
@@ -163,7 +169,7 @@ def rewrap(config: Config, *, is_fingerprint: bool, rate: int, as_json: bool) ->
 
 
 @key.command(epilog="\b\nExamples:\n  tollhouse vault key retire 1\n  tollhouse vault key retire 1 --fingerprint")
-@click.argument("version", type=click.IntRange(1))
+@click.argument("version", type=Whole(1))
 @_FINGERPRINT
 @_JSON
 @with_config("home", "database_url")
@@ -198,7 +204,7 @@ Example:
 @click.option(
     "--split",
     "parts",
-    type=click.IntRange(PARTS_MIN, PARTS_MAX),
+    type=Whole(PARTS_MIN, PARTS_MAX),
     required=True,
     help="Into how many parts, one for each custodian; all are needed to start.",
 )
@@ -247,7 +253,14 @@ def components(config: Config, *, parts: int, folder: Path, as_json: bool) -> No
         return
     for path in files:
         click.echo(path)
-    click.echo("give each file to its custodian, destroy the folder, and start with `tollhouse up`")
+    click.echo(f"give each file to its custodian, destroy the folder, and start {_who_waits(config)}")
+
+
+def _who_waits(config: Config) -> str:
+    """What is started where custodians then enter their parts."""
+    if config.vault_url or config.vault_listen:
+        return "`tollhouse vault serve`"
+    return "`tollhouse serve` and `tollhouse work`" if config.is_production else "`tollhouse up`"
 
 
 def _write_parts(folder: Path, parts: list[Any]) -> None:
@@ -277,7 +290,8 @@ def unlock(config: Config, *, as_json: bool) -> None:
     from tollhouse.vault.custodians import FOLDER, REFUSED, Reply, send_part
 
     if not list((config.home / FOLDER).glob("*.sock")):
-        raise Failure(f"nobody waits for key parts in {config.home}; start `tollhouse up` with the same TOLLHOUSE_HOME")
+        who = _who_waits(config)
+        raise Failure(f"nobody waits for key parts in {config.home}; start {who} with the same TOLLHOUSE_HOME")
     part = read_part("key part")
 
     async def work(pool: asyncpg.Pool) -> list[Reply]:
@@ -291,7 +305,7 @@ def unlock(config: Config, *, as_json: bool) -> None:
 
     replies = on_database(config, work)
     if not replies:
-        raise Failure(f"whoever waited for key parts in {config.home} is gone; start `tollhouse up` again")
+        raise Failure(f"whoever waited for key parts in {config.home} is gone; start {_who_waits(config)} again")
     if as_json:
         _print_json({"replies": [asdict(one) for one in replies]})
     else:

@@ -10,7 +10,7 @@ import click
 from tollhouse.boot.config import Config
 from tollhouse.boot.cores import forbid_core_dumps
 from tollhouse.boot.logs import set_up_logs
-from tollhouse.cli.settings import with_config
+from tollhouse.cli.settings import Whole, with_config
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 _TO = click.option(
@@ -58,7 +58,7 @@ Examples:
 @click.argument("name")
 @_TO
 @click.option("--host", "hosts", multiple=True, help="Name or address of the vault's machine; without: for a node.")
-@click.option("--days", type=click.IntRange(1, 3650), default=398, show_default=True, help="How long it counts.")
+@click.option("--days", type=Whole(1, 3650), default=398, show_default=True, help="How long it counts.")
 @_JSON
 def make(name: str, *, folder: Path, hosts: tuple[str, ...], days: int, as_json: bool) -> None:
     """Make a certificate: for the vault with --host, else for the node NAME."""
@@ -70,7 +70,8 @@ def make(name: str, *, folder: Path, hosts: tuple[str, ...], days: int, as_json:
         click.echo(json.dumps({what: str(path) for what, path in files.items()}, indent=2))
         return
     for what, path in files.items():
-        click.echo(f"TOLLHOUSE_VAULT_{what.upper()}_FILE={path.absolute()}")
+        if what != "revoked" or hosts:  # the list is for who admits nodes
+            click.echo(f"TOLLHOUSE_VAULT_{what.upper()}_FILE={path.absolute()}")
 
 
 @certificate.command(epilog="\b\nExample:\n  tollhouse vault certificate revoke node-1 --to certificates")
@@ -86,3 +87,4 @@ def revoke(name: str, *, folder: Path, as_json: bool) -> None:
         click.echo(json.dumps({"name": name, "revoked": str(path)}, indent=2))
     else:
         click.echo(f"{name} is revoked; copy {path} to where TOLLHOUSE_VAULT_REVOKED_FILE of the vault names it")
+        click.echo(f"its own files are put aside in {folder}, as {name}-*.{certificates.REVOKED}-pem and -key")

@@ -17,6 +17,7 @@ from typing import Protocol
 from tollhouse.acquirers.iso8583.fields import ECHO, LENGTH_BYTES, SIGN_OFF, SIGN_ON, Garbled
 
 MESSAGE_BYTES_MAX = 4096
+SET_BY = "TOLLHOUSE_ACQUIRER_HOST, TOLLHOUSE_ACQUIRER_PORT"  # for who reads that it cannot be reached
 NETWORK_REQUEST, NETWORK_ANSWER = "0800", "0810"
 
 Fields = dict[str, str]
@@ -142,7 +143,8 @@ class Line:
                 await self._live()
             except* Exception as problems:  # noqa: BLE001 - a line that stays down for good would be worse
                 why = "; ".join(_why(problem) for problem in problems.exceptions)
-                self._log.warning("acquirer_line.lost", terminal=self.terminal, why=why)
+                address = f"{self._host}:{self._port}"
+                self._log.warning("acquirer_line.lost", terminal=self.terminal, address=address, set_by=SET_BY, why=why)
             await asyncio.sleep(self._pause_seconds * (0.5 + 0.5 * self._jitter()))
             self._pause_seconds = min(self._pause_seconds * 2, self._pace.reconnect_longest_seconds)
 

@@ -145,7 +145,7 @@ def running_dsn(home: Path, role: str = cluster.ROLE) -> str | None:
     data = home.absolute() / "postgres" / "data"
     try:
         said = _pid_file(data)
-        if len(said) > _READY_LINE and said[_READY_LINE].strip() == "ready" and int(said[0]) in _servers_in(data):
+        if _is_ready(data) and int(said[0]) in _servers_in(data):
             return _dsn(Path(said[_SOCKET_LINE]), role)
     except PermissionError:
         raise EmbeddedFailed(
@@ -168,9 +168,14 @@ def _claim(folder: Path) -> int:
     except BlockingIOError:
         holder = os.pread(lock, 20, 0).decode() or "unknown"
         os.close(lock)
+        if _is_ready(folder / "data"):
+            raise ClusterUnusable(
+                f"the database in {folder} is in use by another Tollhouse (process {holder});"
+                " stop that one, or choose another TOLLHOUSE_HOME"
+            ) from None
         raise ClusterUnusable(
-            f"the database in {folder} is in use by another Tollhouse (process {holder});"
-            " stop that one, or choose another TOLLHOUSE_HOME"
+            f"another Tollhouse (process {holder}) is starting or stopping the database in {folder};"
+            " wait a moment and run this again"
         ) from None
     os.ftruncate(lock, 0)
     os.pwrite(lock, str(os.getpid()).encode(), 0)
@@ -202,6 +207,12 @@ def _pid_file(data: Path) -> list[str]:
         return (data / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:
         return []
+
+
+def _is_ready(data: Path) -> bool:
+    """Whether the server says that it takes logins; one that was killed may have said so too."""
+    said = _pid_file(data)
+    return len(said) > _READY_LINE and said[_READY_LINE].strip() == "ready"
 
 
 def _servers_in(data: Path) -> set[int]:

@@ -13,6 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
+from tollhouse.store.login import cure_of
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 SERVER_MAJOR_MIN = 15
 _CONNECT_SECONDS_MAX = 10.0
@@ -176,7 +178,7 @@ async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     except TimeoutError:
         raise DatabaseUnreachable(_unreachable(dsn, f"no answer in {_CONNECT_SECONDS_MAX:.0f} s")) from None
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise DatabaseUnreachable(_unreachable(dsn, " ".join(str(error).split()))) from None
+        raise DatabaseUnreachable(_unreachable(dsn, " ".join(str(error).split()), cure_of(error, dsn))) from None
     try:
         major = connection.get_server_version().major
         if major < SERVER_MAJOR_MIN:
@@ -190,11 +192,9 @@ async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
             await connection.close(timeout=_CLOSE_SECONDS_MAX)
 
 
-def _unreachable(dsn: str, reason: str) -> str:
-    return (
-        f"cannot reach the database at {place(dsn)}: {reason};"
-        " start it, correct TOLLHOUSE_DATABASE_URL, or leave that empty for the embedded Postgres"
-    )
+def _unreachable(dsn: str, reason: str, cure: str = "") -> str:
+    usual = "start it, correct TOLLHOUSE_DATABASE_URL, or leave that empty for the embedded Postgres"
+    return f"cannot reach the database at {place(dsn)}: {reason}; {cure or usual}"
 
 
 def place(dsn: str) -> str:

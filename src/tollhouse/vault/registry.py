@@ -83,7 +83,8 @@ def refuse_other_kind(rows: Rows, kinds: Sequence[str]) -> None:
             given = ",".join(kinds)
             raise KeysRefused(
                 f"TOLLHOUSE_VAULT_KEYS={given}: the keys of this database are kept by {row.kind};"
-                f" set TOLLHOUSE_VAULT_KEYS={row.kind}, or {given},{row.kind} to move them, or use another database"
+                f" set TOLLHOUSE_VAULT_KEYS={row.kind}, where the vault runs apart with its home and settings too,"
+                f" or {given},{row.kind} to move them, or use another database"
             )
 
 

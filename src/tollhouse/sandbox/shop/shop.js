@@ -142,8 +142,9 @@ function show(one) {
   $("result").dataset.status = one.status;
   $("told").textContent = TOLD[one.status] ?? one.status;
   const decided = one.confirms ? "the shop confirms it" : "the shop cancels it";
-  const error = one.payment.error ? `${one.payment.error.code}: ${one.payment.error.description}` : one.problem;
-  $("why").textContent = [`Order ${one.id.slice(0, 6)}, ${money(one.price)}, ${decided}.`, error].filter(Boolean).join(" ");
+  const error = one.payment.error ? `${one.payment.error.description} (${one.payment.error.code}).` : one.problem;
+  const order = `Order ${one.id.slice(0, 6)}, ${money(one.price)}`;
+  $("why").textContent = error ? `${order}: ${error}` : `${order}, ${decided}.`;
   $("onward").hidden = true;
   showPayment(one);
   const given = (one.payment.refunds ?? []).filter(({ status }) => ["accepted", "in_progress"].includes(status));
