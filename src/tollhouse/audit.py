@@ -27,6 +27,7 @@ CHECKPOINT = "audit.checkpoint"
 GRANTED, DONE, REFUSED, FAILED = "granted", "done", "refused", "failed"
 BEGINNING = bytes(32)  # what stands before a chain's first link
 TEXT_MAX = 200
+ENTRY_TEXT_MAX = 2000  # of our own words
 # Sixteen letters for the digits of a digest: a line of a log with a digest must not look as if it had a card in it.
 _LETTERS, _DIGITS = "abcdefghijklmnop", "0123456789abcdef"
 _ANCHOR = re.compile(r"tollhouse-anchor-1 (\S+) (\S+) ([a-p]{128})")
@@ -43,6 +44,11 @@ class Act:
     origin: str = ""
     details: str = ""
 
+    @property
+    def words(self) -> tuple[str, str, str, str, str, str]:
+        """All of it, in the order of a row."""
+        return self.what, self.outcome, self.subject, self.who, self.origin, self.details
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
@@ -54,8 +60,7 @@ class Entry:
 
     def canonical(self) -> bytes:
         """All of it as bytes that no other entry has."""
-        act = self.act
-        words = (act.what, act.outcome, act.subject, act.who, act.origin, act.details)
+        words = self.act.words
         return _joined(str(self.number), _instant(self.at), *words)
 
 
@@ -117,6 +122,19 @@ class Retirement:
 def clean(text: str) -> str:
     """Words of a stranger as an entry may hold them: printable, not too many, and no card among them."""
     return "".join(one if one.isprintable() else "?" for one in mask_cards(text)[:TEXT_MAX])
+
+
+def storable(act: Act) -> Act:
+    """The act as every database takes it, whoever said its words: printable, and not longer than an entry may be."""
+    if act.what == CHECKPOINT or all(_is_storable(text) for text in act.words):
+        return act
+    words = (text if _is_storable(text) else clean(text) for text in act.words)
+    what, outcome, subject, who, origin, details = words
+    return Act(what=what, outcome=outcome, subject=subject, who=who, origin=origin, details=details)
+
+
+def _is_storable(text: str) -> bool:
+    return len(text) <= ENTRY_TEXT_MAX and text.isprintable()
 
 
 def link_digest(chain: str, number: int, before: bytes, entries: Sequence[Entry]) -> bytes:

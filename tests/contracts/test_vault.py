@@ -264,6 +264,23 @@ async def test_a_node_writes_entries_of_its_own(audit: NodeAudit, place: Running
     assert "3 times" in denied["details"]
 
 
+async def test_a_flood_of_long_words_silences_nobody(audit: NodeAudit, place: Running) -> None:
+    """What strangers send is short in the log, whatever it was, and every entry after it arrives."""
+    for number in range(150):
+        who = f"project {number} \x00\ud800 {'A' * 7500}"
+        audit.deny(Act(what="call", outcome=REFUSED, subject="/v1/x" * 2000, who=who, origin="10.0.0.1"))
+    audit.note(Act(what="project.look", outcome=DONE, who="a\x00b", details="x" * 100_000))
+    await audit.write(Act(what="project.set", outcome=DONE, who="c\x00d", details="y" * 3000))
+    if isinstance(audit, RemoteAudit):
+        await audit.close(last=Act(what="process.stop", outcome=DONE))
+        assert len(await place.entries("process.stop")) == 1
+    assert len(await place.entries("call")) == 150
+    (looked,), (done,) = await place.entries("project.look"), await place.entries("project.set")
+    assert looked["who"].startswith("a?b")
+    assert done["who"].startswith("c?d")
+    assert max(len(one["details"]) for one in (looked, done)) < 300
+
+
 async def test_a_database_that_is_gone(vault: NodeVault, place: Running) -> None:
     """Cards are not kept and not filled in, nothing hangs, and no error tells a number."""
     kept = await vault.keep("shop", CARD)

@@ -31,6 +31,7 @@ from tollhouse.audit import (
     checkpoint,
     clean,
     link_digest,
+    storable,
 )
 from tollhouse.grouping import Grouped
 from tollhouse.vault.keys import KeysRefused, KeysUnreachable
@@ -132,7 +133,7 @@ class AuditLog:
         ]
         try:
             await asyncio.gather(*(self.write(act) for act in counted))
-        except UNWRITABLE:
+        except BaseException:
             self._denials.update(denials)  # for the next time; one that was written after all counts twice
             raise
 
@@ -203,7 +204,10 @@ class AuditLog:
     async def _repeat(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(seconds)
-            await self._carefully(work)
+            try:
+                await self._carefully(work)
+            except Exception as problem:  # noqa: BLE001 - whatever it was, the log is kept on, and it is told (10.7)
+                self._tell(f"the audit log is not kept as it should be: {type(problem).__name__}")
 
     async def _carefully(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -237,7 +241,10 @@ class AuditLog:
         try:
             await self._write_link([*notes, *(act for act in acts if act is not None)])
         except BaseException as problem:
-            self._notes.extendleft(reversed(notes))
+            if isinstance(problem, asyncpg.DataError):  # it would be refused for ever, and everything after it
+                self._tell(f"entries of the audit log are refused and lost: {len(notes)}")
+            else:
+                self._notes.extendleft(reversed(notes))
             if isinstance(problem, UNWRITABLE):
                 self._tell_unwritable(problem)
             raise
@@ -261,7 +268,7 @@ class AuditLog:
         self._head, self._last = Head(number, digest), last
 
     def _signed(self, act: Act) -> Act:
-        return replace(act, who=act.who or self._who, origin=act.origin or self._origin)
+        return storable(replace(act, who=act.who or self._who, origin=act.origin or self._origin))
 
     async def _look_up(self) -> Head:
         row = await self._pool.fetchrow(OWN_HEAD, self.chain)
@@ -278,5 +285,4 @@ def signing_key(seed: bytes) -> Ed25519PrivateKey:
 
 
 def _columns(entry: Entry) -> tuple[object, ...]:
-    act = entry.act
-    return (entry.number, act.what, act.outcome, act.subject, act.who, act.origin, act.details)
+    return (entry.number, *entry.act.words)

@@ -6,14 +6,17 @@ import asyncio
 from collections import Counter, deque
 from dataclasses import replace
 
-from tollhouse.audit import REFUSED, Act
+from tollhouse.audit import REFUSED, Act, clean, storable
 from tollhouse.ports import Log, StoreUnreachable
 from tollhouse.vault.client import RemoteVault
+from tollhouse.vault.frames import FRAME_BYTES_MAX
 
 SEND_SECONDS = 1.0
 DENIALS_MAX = 500  # different ones that wait; a flood has no more entries than that in a second
 NOTES_MAX = 10_000  # while the vault is away
 SENT_AT_ONCE_MAX = 500
+BYTES_AT_ONCE_MAX = FRAME_BYTES_MAX // 2
+TEXT_BYTES = 8  # beside its letters
 OTHERS = "others"
 
 
@@ -25,6 +28,7 @@ class RemoteAudit:
         self._notes: deque[Act] = deque(maxlen=NOTES_MAX)
         self._denials: Counter[Act] = Counter()
         self._beside: asyncio.Task[None] | None = None
+        self._lost = 0
 
     def start(self) -> None:
         """Send what waits every second from now on."""
@@ -36,10 +40,13 @@ class RemoteAudit:
 
     def note(self, act: Act) -> None:
         """Within a second, or when the vault is back."""
-        self._notes.append(act)
+        if len(self._notes) == NOTES_MAX:
+            self._lost += 1  # the oldest goes
+        self._notes.append(storable(act))
 
     def deny(self, act: Act) -> None:
         """Within a second; the same one many times in it is one entry that counts."""
+        act = replace(act, subject=clean(act.subject), who=clean(act.who), origin=clean(act.origin))
         if len(self._denials) >= DENIALS_MAX and act not in self._denials:
             act = Act(what=act.what, outcome=REFUSED, who=OTHERS, origin=OTHERS)
         self._denials[act] += 1
@@ -50,25 +57,41 @@ class RemoteAudit:
             self._beside.cancel()
             await asyncio.gather(self._beside, return_exceptions=True)
         if last is not None:
-            self._notes.append(last)
+            self.note(last)
         await self._send()
 
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(SEND_SECONDS)
-            await self._send()
+            try:
+                await self._send()
+            except Exception as problem:  # noqa: BLE001 - whatever it was, sending goes on, and it is told (10.7)
+                self._log.error("the audit log is not kept as it should be", kind=type(problem).__name__)
 
     async def _send(self) -> None:
         denials, self._denials = self._denials, Counter()
-        self._notes.extend(
-            replace(act, details=f"{act.details} {count} times".strip()) if count > 1 else act
-            for act, count in denials.items()
-        )
+        for act, count in denials.items():
+            self.note(replace(act, details=f"{act.details} {count} times".strip()) if count > 1 else act)
+        if self._lost:
+            self._log.error("entries of the audit log are lost", count=self._lost)
+            self._lost = 0
         while self._notes:
-            acts = [self._notes.popleft() for _ in range(min(len(self._notes), SENT_AT_ONCE_MAX))]
+            acts = self._take()
             try:
                 await self._vault.record(acts)
-            except StoreUnreachable as problem:
+            except BaseException as problem:
                 self._notes.extendleft(reversed(acts))  # one that was written after all stands there twice
+                if not isinstance(problem, StoreUnreachable):
+                    raise
                 self._log.error("the audit log cannot be written", why=str(problem))
                 return
+
+    def _take(self) -> list[Act]:
+        """The next ones, as many as fit into a frame."""
+        acts, size = list[Act](), 0
+        while self._notes and len(acts) < SENT_AT_ONCE_MAX:
+            size += sum(len(text.encode()) + TEXT_BYTES for text in self._notes[0].words)
+            if acts and size > BYTES_AT_ONCE_MAX:
+                break
+            acts.append(self._notes.popleft())
+        return acts
