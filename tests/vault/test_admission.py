@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from tests.contracts.vaults import NODE, SECONDS_MAX, Lines, Running, running, until
 from tests.vault.samples import CARD
 from tollhouse.net.tls import client_context
 from tollhouse.vault import certificates, frames
+from tollhouse.vault.admission import Certificates, NotAdmitted
 from tollhouse.vault.client import RemoteVault, Way
 from tollhouse.vault.port import VaultAway
+from tollhouse.vault.server import CONNECTIONS_MAX
 
 HELLO = frames.Hello(frames.PROTOCOL, "stranger")
 
@@ -121,6 +128,50 @@ async def test_plain_tcp_gets_nothing(far: Running) -> None:
     assert b"welcome" not in (heard[0] if isinstance(heard[0], bytes) else b"")
     writer.close()
     await assert_denied(far, "no TLS connection")
+
+
+async def test_many_who_say_nothing_keep_no_node_out(far: Running) -> None:
+    """More connections than there are places, each silent: a node from another address gets in at once."""
+    assert far.place is not None
+    silent: list[asyncio.StreamWriter] = []
+    try:
+        for _ in range(CONNECTIONS_MAX + 50):
+            _, one = await asyncio.open_connection("127.0.0.1", far.place.port, local_addr=("127.9.9.9", 0))
+            silent.append(one)
+        vault, _ = await far.node()
+        await vault.keep("shop", CARD)
+        await until(lambda: far.log.said("too many connections that do not say who they are"))
+    finally:
+        for one in silent:
+            one.close()
+
+
+async def test_a_list_that_has_ended_goes_on_counting(far: Running) -> None:
+    """It is told of, at the start and while it runs, and neither a start nor a payment fails because of it."""
+    made = far.certificates
+    vault, _ = await far.node()
+    write_list(made, ends_at=datetime.now(UTC) - timedelta(hours=1))
+    await until(lambda: far.log.said("and goes on being used"))
+    await vault.keep("shop", CARD)
+    admission = Certificates(made / "ca.pem", made / "revoked.pem")
+    assert "replace it by a newer one" in admission.look()
+    write_list(made, ends_at=datetime.now(UTC) + timedelta(seconds=3))
+    assert admission.look() == ""
+    await until(admission.look)
+    assert "and goes on being used" in admission.look()
+    (made / "revoked.pem").write_text("nothing")
+    with pytest.raises(NotAdmitted, match="cannot be read as a list"):
+        Certificates(made / "ca.pem", made / "revoked.pem")
+
+
+def write_list(made: Path, *, ends_at: datetime) -> None:
+    """A list of nobody, by the authority of these certificates."""
+    authority = x509.load_pem_x509_certificate((made / "ca.pem").read_bytes())
+    key = load_pem_private_key((made / "ca.key").read_bytes(), None)
+    assert isinstance(key, EllipticCurvePrivateKey)
+    listed = x509.CertificateRevocationListBuilder().issuer_name(authority.subject)
+    listed = listed.last_update(datetime.now(UTC) - timedelta(days=9)).next_update(ends_at)
+    (made / "revoked.pem").write_bytes(listed.sign(key, SHA256()).public_bytes(Encoding.PEM))
 
 
 async def test_a_broken_list_changes_nothing(far: Running) -> None:

@@ -79,6 +79,37 @@ async def test_a_vault_that_is_away(place: Running) -> None:
     assert len(place.log.said("vault away")) < 5
 
 
+@pytest.mark.parametrize("greeting", [b"\x94\xa5hello\x01\xa1n" + b"\x91" * 1010 + b"\x00", None])
+async def test_nonsense_in_depth_harms_nobody(place: Running, greeting: bytes | None) -> None:
+    """Before and after a greeting: a stranger's is written down, and the vault goes on."""
+    vault = await remote(place)
+    assert place.place is not None
+    assert place.place.path is not None
+    reader, writer = await asyncio.open_unix_connection(str(place.place.path))
+    call = b"\x92\x01" + b"\x91" * 5000 + b"\x00"
+    for raw in (greeting or frames.encode(frames.Hello(frames.PROTOCOL, "deep")), call):
+        writer.write(len(raw).to_bytes(4, "big") + raw)
+    async with asyncio.timeout(SECONDS_MAX):
+        with contextlib.suppress(ConnectionError):
+            await reader.read()  # until it hangs up
+    writer.close()
+    if greeting is not None:
+        await until(lambda: place.log.said("vault.refused"))
+    await vault.check()
+
+
+async def test_an_erasure_that_always_fails_holds_up_no_other(place: Running) -> None:
+    """Codes that are owed are gone as soon as the vault is back, whichever of them cannot be erased."""
+    vault = await remote(place)
+    sealed = [await vault.seal_cvv("shop", CVV("123")) for _ in range(8)]
+    await place.end()
+    owed = [asyncio.create_task(vault.erase_cvv(one)) for one in [*sealed, *(f"v1.{'A' * 20}{n}" for n in range(8))]]
+    await asyncio.gather(*owed)
+    assert keys_left(place) > 0
+    await place.serve()
+    await until(lambda: keys_left(place) == 0)
+
+
 async def test_a_request_without_slots_needs_no_vault(place: Running) -> None:
     """Reversals and echoes leave also while the vault is away."""
     vault = await remote(place)

@@ -86,12 +86,17 @@ class Certificates:
         self._file = revoked
         self._seen: tuple[int, int] | None = None
         self._serials: frozenset[int] = frozenset()
-        if revoked is not None and (problem := self.look()):
+        self._ends_at: datetime | None = None
+        problem = self.look()
+        if revoked is not None and self._seen is None:
             raise NotAdmitted(problem)
 
     def admit(self, transport: asyncio.Transport) -> Caller:
         """The name in the certificate. Raises `NotAdmitted`."""
-        origin = str(transport.get_extra_info("peername")[0])
+        peer = transport.get_extra_info("peername")
+        if peer is None:
+            raise NotAdmitted("hung up")
+        origin = str(peer[0])
         raw = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
         if raw is None:
             raise NotAdmitted("came without a certificate")
@@ -114,14 +119,18 @@ class Certificates:
         return ""
 
     def look(self) -> str:
-        """Read the list of revoked certificates when it is another than before. One that is broken changes nothing."""
+        """Read the list of revoked certificates when it is another than before; what is wrong with it, or nothing.
+
+        One that is broken changes nothing. One that has ended goes on being used: a forgotten list must not stop
+        payments, and who can keep a newer one away has the vault's machine already.
+        """
         if self._file is None:
             return ""
         try:
             found = self._file.stat()
             stamp = (found.st_mtime_ns, found.st_size)
             if stamp == self._seen:
-                return ""
+                return self._ended()
             listed = x509.load_pem_x509_crl(self._file.read_bytes())
             signers = x509.load_pem_x509_certificates(self._authority.read_bytes())
         except (OSError, ValueError) as problem:
@@ -129,11 +138,13 @@ class Certificates:
         if not any(_is_signed(listed, signer) for signer in signers):
             return f"{self._file}: is not signed by {self._authority}; make it with the key of that certificate"
         self._serials = frozenset(one.serial_number for one in listed)
-        self._seen = stamp
-        ends = listed.next_update_utc
-        if ends is not None and ends <= datetime.now(UTC):
-            return f"{self._file}: ended on {ends:%Y-%m-%d}, and goes on being used; replace it by a newer one"
-        return ""
+        self._seen, self._ends_at = stamp, listed.next_update_utc
+        return self._ended()
+
+    def _ended(self) -> str:
+        if self._ends_at is None or self._ends_at > datetime.now(UTC):
+            return ""
+        return f"{self._file}: ended on {self._ends_at:%Y-%m-%d}, and goes on being used; replace it by a newer one"
 
 
 def name_of(certificate: x509.Certificate) -> str:

@@ -202,7 +202,7 @@ class RemoteVault:
         while True:
             try:
                 connection = await self._connect()
-            except (OSError, TimeoutError, FrameBroken, EOFError) as problem:
+            except (OSError, TimeoutError, FrameBroken, EOFError, ValueError) as problem:  # a name may be impossible
                 self._tell(f"the vault at {self._way} is away: {_why(problem)}")
             else:
                 pause_seconds = CONNECT_AGAIN_SECONDS_MIN
@@ -252,19 +252,19 @@ class RemoteVault:
 
     async def _erase_owed(self) -> None:
         while self._owed:
-            sealed = next(iter(self._owed))
-            try:
-                await self._ask(frames.EraseCvv(sealed))
-            except VaultAway:
-                await asyncio.sleep(CONNECT_AGAIN_SECONDS_MIN)
-                continue
-            except StoreUnreachable as problem:
-                self._tell(str(problem))
+            for sealed in tuple(self._owed):  # one that fails holds up no other
+                try:
+                    await self._ask(frames.EraseCvv(sealed))
+                except VaultAway:
+                    break
+                except StoreUnreachable as problem:
+                    self._tell(str(problem))
+                    continue
+                except CannotOpen as problem:
+                    self._log.error("a security code cannot be erased", why=str(problem))
+                self._owed.discard(sealed)
+            if self._owed:
                 await asyncio.sleep(ERASE_AGAIN_SECONDS)
-                continue
-            except CannotOpen as problem:
-                self._log.error("a security code cannot be erased", why=str(problem))
-            self._owed.discard(sealed)
         self._erasing = None
 
 

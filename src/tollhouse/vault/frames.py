@@ -270,7 +270,8 @@ def decode(kind: type[T] | Any, frame: bytes | msgspec.Raw) -> T:
     """The message of a frame. Raises `FrameBroken`, which does not say with what."""
     try:
         return cast(T, _DECODERS[kind].decode(frame))
-    except (msgspec.MsgspecError, ValueError, TypeError, AssertionError):  # its text may show what was in it
+    # The text of an error may show what was in the frame.
+    except (msgspec.MsgspecError, ValueError, TypeError, AssertionError, RecursionError):
         raise FrameBroken("a frame that is not of this protocol") from None
 
 

@@ -25,6 +25,8 @@ from tollhouse.vault.frames import FrameBroken, Frames
 from tollhouse.vault.port import NodeVault
 
 CONNECTIONS_MAX = 256
+# Who has not said yet who it is takes no place of a node's, and few places of all others who have not.
+GREETINGS_MAX, GREETINGS_OF_ADDRESS_MAX = 400, 8
 CALLS_MAX = 2000  # of one connection at a time; more are not read until some are answered
 LOOK_SECONDS = 1.0
 ACCEPT_AGAIN_SECONDS = 0.1
@@ -76,8 +78,8 @@ class VaultServer:
         self._vault, self._audit, self._admission, self._log, self._tls = vault, audit, admission, log, tls
         self._connections: set[_Connection] = set()
         self._beside: list[asyncio.Task[None]] = []
-        self._greeting: set[asyncio.Task[None]] = set()
-        self._told = ""
+        self._greeting: dict[asyncio.Task[None], str] = {}
+        self._told: set[str] = set()
         self._answers: Mapping[type[frames.Call], Callable[[Any], Awaitable[object]]] = {
             frames.Check: lambda _: vault.check(),
             frames.Keep: lambda call: vault.keep(call.project, call.card),
@@ -123,16 +125,24 @@ class VaultServer:
                 self._log.error("vault.no_more_connections", why=problem.strerror)
                 await asyncio.sleep(ACCEPT_AGAIN_SECONDS)
                 continue
-            if len(self._greeting) + len(self._connections) >= CONNECTIONS_MAX:
+            origin = str(address[0]) if isinstance(address, tuple) and address else socket.gethostname()
+            if why := self._is_crowded(origin, is_far=self._tls is not None):
                 accepted.close()
-                self._deny(str(address), f"there are {CONNECTIONS_MAX} connections already")
+                self._deny(origin, why)
                 continue
-            task = asyncio.create_task(self._greet(accepted, address))
-            self._greeting.add(task)
-            task.add_done_callback(self._greeting.discard)
+            task = asyncio.create_task(self._greet(accepted, origin))
+            self._greeting[task] = origin
+            task.add_done_callback(self._greeting.pop)
 
-    async def _greet(self, accepted: socket.socket, address: Any) -> None:
-        origin = str(address[0]) if isinstance(address, tuple) and address else socket.gethostname()
+    def _is_crowded(self, origin: str, *, is_far: bool) -> str:
+        if len(self._connections) >= CONNECTIONS_MAX:
+            return f"there are {CONNECTIONS_MAX} connections already"
+        of_address = sum(one == origin for one in self._greeting.values()) if is_far else 0
+        if len(self._greeting) >= GREETINGS_MAX or of_address >= GREETINGS_OF_ADDRESS_MAX:
+            return "too many connections that do not say who they are"
+        return ""
+
+    async def _greet(self, accepted: socket.socket, origin: str) -> None:
         connection = _Connection(self)
         seconds = self._greeting_seconds
         try:
@@ -151,15 +161,20 @@ class VaultServer:
                 self._deny(origin, _why(problem))
         except NotAdmitted as refused:
             self._deny(origin, str(refused))
+        except Exception as problem:  # noqa: BLE001 - whatever a stranger sent, it is written down, and others go on
+            connection.abort()
+            accepted.close()
+            self._log.error("vault.greeting_failed", kind=type(problem).__name__)
+            self._deny(origin, f"{type(problem).__name__} while it said who it is")
 
     async def _look(self) -> None:
         """Cut off who may not speak any more, within a second."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            problem = self._admission.look() or self._look_beside()
-            if problem and problem != self._told:
+            problems = {problem for problem in (self._admission.look(), self._look_beside()) if problem}
+            for problem in sorted(problems - self._told):
                 self._log.error("vault.admission", why=problem)
-            self._told = problem
+            self._told = problems
             for connection in tuple(self._connections):
                 caller = connection.caller
                 assert caller is not None
@@ -224,6 +239,7 @@ class _Connection(Frames):
         self._server = server
         self._is_reading = True
         self._is_full = False
+        self._is_ending = False
         self.said_nothing = False
 
     def on_frame(self, frame: bytes) -> None:
@@ -269,7 +285,7 @@ class _Connection(Frames):
 
     def stop_reading(self) -> None:
         """Take no more calls."""
-        self._is_full = True
+        self._is_ending = True
         self._mind_reading()
 
     def _greet(self, hello: frames.Hello) -> None:
@@ -303,7 +319,7 @@ class _Connection(Frames):
         self._mind_reading()
 
     def _mind_reading(self) -> None:
-        wanted = not self._is_full and len(self.running) < CALLS_MAX
+        wanted = not self._is_full and not self._is_ending and len(self.running) < CALLS_MAX
         if self._transport is not None and wanted != self._is_reading:
             self._is_reading = wanted
             (self._transport.resume_reading if wanted else self._transport.pause_reading)()
