@@ -126,12 +126,12 @@ async def test_a_code_that_is_demanded_and_gone(vault: NodeVault) -> None:
         await vault.fill(demanding)
 
 
-async def test_the_same_card_is_found_again(vault: NodeVault) -> None:
-    """By its number, within its project, oldest first."""
+async def test_the_same_card_is_found_again(vault: NodeVault, place: Running) -> None:
+    """By its number, within its project, oldest first; by the vault, and not by nodes."""
     first, again = await vault.keep("shop", CARD), await vault.keep("shop", CARD)
-    assert await vault.find_same("shop", CARD.pan) == [first.token, again.token]
-    assert await vault.find_same("other", CARD.pan) == []
-    assert await vault.find_same("shop", parse_pan("4242424242424242")) == []
+    assert await place.inside.find_same("shop", CARD.pan) == [first.token, again.token]
+    assert await place.inside.find_same("other", CARD.pan) == []
+    assert await place.inside.find_same("shop", parse_pan("4242424242424242")) == []
     assert first.fingerprint == again.fingerprint
 
 
@@ -146,9 +146,9 @@ async def test_many_at_once(vault: NodeVault) -> None:
     assert [filled_cvv(fields) for fields in filled] == [f"{n:03d}" for n in range(300)]
 
 
-async def test_secrets_of_a_project(vault: NodeVault) -> None:
+async def test_secrets_of_a_project(vault: NodeVault, place: Running) -> None:
     """They open for their project, and for no other."""
-    sealed = await vault.seal_secrets("shop", b"webhook keys")
+    sealed = await place.inside.seal_secrets("shop", b"webhook keys")
     assert await vault.open_secrets("shop", sealed) == b"webhook keys"
     with pytest.raises(CannotOpen):
         await vault.open_secrets("other", sealed)

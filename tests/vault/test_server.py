@@ -186,11 +186,10 @@ async def test_no_error_shows_a_card(place: Running) -> None:
     for call in (
         vault.keep("shop", CARD),
         vault.seal_cvv("shop", CVV("873")),
-        vault.find_same("shop", CARD.pan),
         vault.fill(request("shop", kept.token, sealed)),
     ):
         problems += await asyncio.gather(call, return_exceptions=True)
-    assert [type(problem) for problem in problems] == [VaultAway] * 3 + [NotSent]
+    assert [type(problem) for problem in problems] == [VaultAway] * 2 + [NotSent]
     for problem in problems:
         shown = "".join(traceback.TracebackException.from_exception(problem, capture_locals=True).format())
         assert "_ask" in shown
@@ -382,7 +381,7 @@ async def test_any_bytes_are_told_from_calls(noise: bytes) -> None:
 def test_every_call_travels() -> None:
     """What the port takes and gives comes out as it went in, and prints no card."""
     asked = frames.Fill(request("shop", "card_1", "cvv1.x.y", slots={"2": Slot.PAN}))
-    for call in (frames.Keep("shop", CARD), frames.SealCvv("shop", CVV("123")), frames.FindSame("s", CARD.pan), asked):
+    for call in (frames.Keep("shop", CARD), frames.SealCvv("shop", CVV("123")), asked):
         found: frames.Asked = frames.decode(frames.Asked, frames.encode(frames.Asked(7, call)))
         assert (found.id, found.call) == (7, call)
         assert repr(found.call) == f"{type(call).__name__}(...)"

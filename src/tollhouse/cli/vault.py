@@ -264,6 +264,8 @@ def _who_waits(config: Config) -> str:
 
 
 def _write_parts(folder: Path, parts: list[Any]) -> None:
+    from tollhouse.vault.key_file import sync_folder
+
     try:
         folder.mkdir(mode=0o700, parents=True)
         for part in parts:
@@ -272,6 +274,9 @@ def _write_parts(folder: Path, parts: list[Any]) -> None:
                 file.write(part.line() + "\n")
                 file.flush()
                 os.fsync(file.fileno())
+        # The old parts open nothing once the database has the new root: the names of the new ones must be there too.
+        sync_folder(folder)
+        sync_folder(folder.parent)
     except OSError as problem:
         raise Failure(f"--to {folder}: {problem.strerror}; name a folder that can be made") from None
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tollhouse.acquirers.message import CardUse, NotSent, Request, Slot
-from tollhouse.card import CVV, PAN, CardDetails, KeptCard
+from tollhouse.card import CVV, CardDetails, KeptCard
 from tollhouse.ports import Log, StoreUnreachable
 from tollhouse.vault import frames
 from tollhouse.vault.box import CannotOpen
@@ -99,11 +99,6 @@ class RemoteVault:
         kept: KeptCard = await self._ask(frames.Keep(project, replace(card, cvv=None, holder=None)))
         return kept
 
-    async def find_same(self, project: str, pan: PAN) -> list[str]:
-        """Tokens under which the project has this card, oldest first. Raises `StoreUnreachable`."""
-        tokens: list[str] = await self._ask(frames.FindSame(project, pan))
-        return tokens
-
     async def seal_cvv(self, project: str, cvv: CVV) -> str:
         """See `NodeVault`. Raises `StoreUnreachable`."""
         sealed: str = await self._ask(frames.SealCvv(project, cvv))
@@ -165,11 +160,6 @@ class RemoteVault:
         """See `NodeVault`. Raises `CannotOpen`, `StoreUnreachable`."""
         plain: bytes = await self._ask(frames.OpenSecrets(project, sealed))
         return plain
-
-    async def seal_secrets(self, project: str, plain: bytes) -> bytes:
-        """See `NodeVault`. Raises `StoreUnreachable`."""
-        sealed: bytes = await self._ask(frames.SealSecrets(project, plain))
-        return sealed
 
     async def record(self, acts: Sequence[Any]) -> None:
         """Entries for the audit log; durable on return. Raises `StoreUnreachable`."""

@@ -95,13 +95,6 @@ class Keep(Call, frozen=True, array_like=True, tag="keep"):
     card: CardDetails
 
 
-class FindSame(Call, frozen=True, array_like=True, tag="find_same"):
-    """`NodeVault.find_same`"""
-
-    project: str
-    pan: PAN
-
-
 class SealCvv(Call, frozen=True, array_like=True, tag="seal_cvv"):
     """`NodeVault.seal_cvv`"""
 
@@ -161,13 +154,6 @@ class OpenSecrets(Call, frozen=True, array_like=True, tag="open_secrets"):
     sealed: bytes
 
 
-class SealSecrets(Call, frozen=True, array_like=True, tag="seal_secrets"):
-    """`NodeVault.seal_secrets`"""
-
-    project: str
-    plain: bytes
-
-
 class Record(Call, frozen=True, array_like=True, tag="record"):
     """Entries of the node's own for the audit log."""
 
@@ -178,7 +164,6 @@ AnyCall = (
     Check
     | IdempotencySecret
     | Keep
-    | FindSame
     | SealCvv
     | EraseCvv
     | OldCvvSlots
@@ -188,7 +173,6 @@ AnyCall = (
     | Fill
     | FillText
     | OpenSecrets
-    | SealSecrets
     | Record
 )
 
@@ -197,7 +181,6 @@ ANSWERS: Mapping[type[Call], Any] = {
     Check: None,
     IdempotencySecret: bytes,
     Keep: KeptCard,
-    FindSame: list[str],
     SealCvv: str,
     EraseCvv: None,
     OldCvvSlots: list[str],
@@ -207,7 +190,6 @@ ANSWERS: Mapping[type[Call], Any] = {
     Fill: dict[str, str],
     FillText: dict[str, str],
     OpenSecrets: bytes,
-    SealSecrets: bytes,
     Record: None,
 }
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from tollhouse.acquirers.message import CardUse, Request, Slot
 from tollhouse.audit import Act
-from tollhouse.card import CVV, PAN, CardDetails, KeptCard
+from tollhouse.card import CVV, CardDetails, KeptCard
 from tollhouse.ports import StoreUnreachable
 from tollhouse.vault.cvv import IsLive
 
@@ -54,7 +54,6 @@ class NodeVault(CardRows, Protocol):
         """Returns when cards can be kept and opened now. Raises `StoreUnreachable`."""
 
     async def keep(self, project: str, card: CardDetails) -> KeptCard: ...
-    async def find_same(self, project: str, pan: PAN) -> list[str]: ...
     async def seal_cvv(self, project: str, cvv: CVV) -> str: ...
     async def erase_cvv(self, sealed: str) -> None: ...
 
@@ -71,10 +70,6 @@ class NodeVault(CardRows, Protocol):
 
     async def open_secrets(self, project: str, sealed: bytes) -> bytes:
         """What a project keeps secret. Raises `CannotOpen`, `StoreUnreachable`."""
-        ...
-
-    async def seal_secrets(self, project: str, plain: bytes) -> bytes:
-        """The same for a row. Raises `StoreUnreachable`."""
         ...
 
     async def close(self) -> None:

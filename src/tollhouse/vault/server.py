@@ -83,7 +83,6 @@ class VaultServer:
         self._answers: Mapping[type[frames.Call], Callable[[Any], Awaitable[object]]] = {
             frames.Check: lambda _: vault.check(),
             frames.Keep: lambda call: vault.keep(call.project, call.card),
-            frames.FindSame: lambda call: vault.find_same(call.project, call.pan),
             frames.SealCvv: lambda call: vault.seal_cvv(call.project, call.cvv),
             frames.EraseCvv: lambda call: vault.erase_cvv(call.sealed),
             frames.OldCvvSlots: lambda call: vault.old_cvv_slots(call.after),
@@ -93,7 +92,6 @@ class VaultServer:
             frames.Fill: lambda call: vault.fill(call.request),
             frames.FillText: lambda call: vault.fill_text(call.card, call.slots),
             frames.OpenSecrets: lambda call: vault.open_secrets(call.project, call.sealed),
-            frames.SealSecrets: lambda call: vault.seal_secrets(call.project, call.plain),
             frames.IdempotencySecret: lambda _: self._secret(),
             frames.Record: lambda call: self._record(call.acts),
         }

@@ -109,6 +109,10 @@ class CardStore:
             if self._audit is not None:
                 await self._audit.write(_act("card.reveal", FAILED, project, token, f"{why} {problem}".strip()))
             raise
+        except Exception as problem:  # that it was granted stands there already, or could not be written
+            if self._audit is not None:
+                self._audit.note(_act("card.reveal", FAILED, project, token, f"{why} {type(problem).__name__}".strip()))
+            raise
 
     async def _open(self, project: str, token: str) -> tuple[PAN, Expiry | None]:
         sealed = await self._selects.ask((project, token))
