@@ -20,6 +20,8 @@ from tollhouse.acquirers.message import NotSent
 from tollhouse.boot.rewrapping import piles_of
 from tollhouse.net.key_server import KeyServer
 from tollhouse.ports import StoreUnreachable
+from tollhouse.vault.audit_log import AuditLog
+from tollhouse.vault.embedded import EmbeddedVault
 from tollhouse.vault.keys import KEK, KeysRefused, KeysUnreachable
 from tollhouse.vault.ring import KeyRing
 from tollhouse.vault.rotation import retire, rotate
@@ -75,16 +77,24 @@ async def test_a_server_that_is_away(keeper: Keeper, pool: asyncpg.Pool) -> None
         relay = await stack.enter_async_context(relay_to(keeper.config.vault_transit_url))
         keeper.settings["TOLLHOUSE_VAULT_TRANSIT_URL"] = relay.url
         keys = await stack.enter_async_context(keeper.open(pool))
-        vault = await vault_on(pool, keeper, keys)
+        audit = AuditLog(pool, process="node", who="node", origin="here", tell=print)
+        stack.push_async_callback(audit.close)
+        vault = await EmbeddedVault.open(pool, keeper.home, "node", keys=keys, audit=audit)
         kept = await vault.keep("shop", CARD)
+        await vault.check()
         await relay.cut()
+        with pytest.raises(StoreUnreachable, match="cannot be reached"):
+            await vault.check()
         with pytest.raises(StoreUnreachable, match="cannot be reached"):
             await vault.keep("shop", CARD)
         with pytest.raises(NotSent, match="cannot be read"):
             await vault.fill(request("shop", kept.token))
         await relay.mend()
         assert (await vault.fill(request("shop", kept.token)))["2"] == PAN_TEXT
+        await vault.check()
         await vault.close()
+        reveals = await pool.fetch("SELECT outcome FROM vault.audit_entry WHERE what = 'card.reveal' ORDER BY number")
+        assert [row["outcome"] for row in reveals] == ["granted", "failed", "granted"]
 
 
 async def test_a_token_that_ran_out_is_replaced_in_its_file(keeper: Keeper, pool: asyncpg.Pool, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import asyncpg
 from tollhouse.acquirers.message import CardUse, Request, Slot
 from tollhouse.card import CVV, PAN, CardDetails, KeptCard
 from tollhouse.ports import StoreUnreachable
+from tollhouse.vault.box import KEY_BYTES, CannotOpen, bind
 from tollhouse.vault.cvv import SWEEP_AFTER_SECONDS, SealedCvvs
 from tollhouse.vault.egress import CardEgress, Filled
 from tollhouse.vault.keys import KeysRefused, KeysUnreachable
@@ -25,6 +26,7 @@ from tollhouse.vault.store import CardStore
 
 CVV_FOLDER = "cvv-keys"
 SLOTS_PAGE = 2000
+CHECKED = bind("tollhouse check")
 CONNECTIONS_MAX = 2  # one for writing, one for reading: each writes or reads in groups
 # The database is away for a reason that passes.
 LOST = (
@@ -111,9 +113,13 @@ class EmbeddedVault:
         return self._keys.idempotency_secret
 
     async def check(self) -> None:
-        """Returns when the database answers. Raises `StoreUnreachable`."""
+        """Returns when the database answers and whoever keeps the keys seals and opens. Raises `StoreUnreachable`."""
         try:
             await self._keys.pool.fetchval("select true")
+            wrapped = await self._keys.ring.wrap(bytes(KEY_BYTES), CHECKED)
+            await self._keys.ring.unwrap(wrapped, CHECKED)
+        except (KeysRefused, KeysUnreachable, CannotOpen) as problem:
+            raise StoreUnreachable(str(problem)) from None
         except LOST as lost:
             raise StoreUnreachable(f"the vault's database does not answer: {type(lost).__name__}") from lost
 
