@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -120,41 +120,20 @@ async def test_the_text_shows_neither_cvv_nor_key(cvvs: SealedCvvs, tmp_path: Pa
     assert urlsafe_b64encode(key)[:40].decode() not in sealed
 
 
-async def test_a_sweep_erases_what_no_row_names(cvvs: SealedCvvs) -> None:
-    """Dead keys go, live ones stay; the names asked about are the middle parts of the texts."""
-    live, *dead = [await cvvs.seal("shop", CVV("123")) for _ in range(5)]
-    asked: list[str] = []
-
-    async def is_live(names: Sequence[str]) -> Collection[str]:
-        asked.extend(names)
-        return [live.split(".")[1]]
-
-    assert await cvvs.sweep(is_live, older_than_seconds=0) == 4
-    assert sorted(asked) == sorted(text.split(".")[1] for text in [live, *dead])
-    assert slot_name(live) == live.split(".")[1]
-    assert cvvs.open("shop", live) == CVV("123")
-    assert [cvvs.open("shop", text) for text in dead] == [None] * 4
-
-
 async def test_a_sweep_leaves_young_keys_alone(cvvs: SealedCvvs) -> None:
-    """A key is written before the row that names it: it is not swept away in between."""
+    """A key is written before the row that names it: it is not named to a sweep in between."""
     sealed = await cvvs.seal("shop", CVV("123"))
-
-    async def none_is_live(names: Sequence[str]) -> Collection[str]:
-        return []
-
-    assert await cvvs.sweep(none_is_live) == 0
-    assert cvvs.open("shop", sealed) == CVV("123")
+    assert await cvvs.old_slots() == []
+    assert await cvvs.old_slots(older_than_seconds=0) == [slot_name(sealed)]
+    assert slot_name(sealed) == sealed.split(".")[1]
 
 
 async def test_a_sweep_reaches_the_files_of_others(cvvs: SealedCvvs, tmp_path: Path) -> None:
-    """What a dead or living neighbour left is swept too."""
+    """What a dead or living neighbour left is named and erased too."""
     neighbour = SlotFolder.open(tmp_path, "neighbour")
     sealed = await SealedCvvs(neighbour).seal("shop", CVV("123"))
-
-    async def none_is_live(names: Sequence[str]) -> Collection[str]:
-        return []
-
-    assert await cvvs.sweep(none_is_live, older_than_seconds=0) == 1
+    names = await cvvs.old_slots(older_than_seconds=0)
+    assert names == [slot_name(sealed)]
+    await cvvs.erase_slots(names)
     assert SealedCvvs(neighbour).open("shop", sealed) is None
     await neighbour.close()

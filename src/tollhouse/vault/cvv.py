@@ -52,19 +52,6 @@ class SealedCvvs:
         address, _ = _parse(text)
         await self._slots.erase(address)
 
-    async def sweep(self, is_live: IsLive, *, older_than_seconds: float = SWEEP_AFTER_SECONDS) -> int:
-        """Erase the keys that no row names any more (their process died between two steps); how many they were.
-
-        `is_live` is given slot names and answers with those that a row still names.
-        """
-        old = await self.old_slots(older_than_seconds=older_than_seconds)
-        if not old:
-            return 0
-        live = set(await is_live(old))
-        dead = [name for name in old if name not in live]
-        await self.erase_slots(dead)
-        return len(dead)
-
     async def old_slots(self, *, older_than_seconds: float = SWEEP_AFTER_SECONDS) -> list[str]:
         """Names of the filled slots that were written so long ago, sorted."""
         written_before = time.time() - older_than_seconds

@@ -17,6 +17,9 @@ from tollhouse.card import CVV, CardDetails, KeptCard
 from tollhouse.ports import StoreUnreachable
 from tollhouse.vault.cvv import IsLive
 
+SETTLE_SECONDS = 60.0
+ERASED_AT_ONCE_MAX = 2000
+
 
 class VaultAway(StoreUnreachable):
     """The vault's process was not reached, or went away before it answered."""
@@ -103,18 +106,26 @@ class Recorder(Protocol):
         """With the next entries."""
 
 
-async def sweep_cvvs(vault: NodeVault, is_live: IsLive) -> int:
+async def sweep_cvvs(vault: NodeVault, is_live: IsLive, *, settle_seconds: float = SETTLE_SECONDS) -> int:
     """Erase the keys of CVVs that no row names any more; how many they were.
 
     The vault names slots that are old, the node alone sees its rows and says which live. A row is committed within
-    seconds after its slot was written, so no row can come to name an old slot between the two steps.
+    seconds after its slot was written. But while a message is on its way no row names its code, and one that could not
+    be sent gets it back, for half a minute at most: so a code is dead that no row names at two looks, longer apart.
     """
-    erased, after = 0, ""
+    dead = await _dead(vault, is_live)
+    if not dead:
+        return 0
+    await asyncio.sleep(settle_seconds)
+    still = sorted(dead & await _dead(vault, is_live))
+    for begin in range(0, len(still), ERASED_AT_ONCE_MAX):
+        await vault.erase_cvv_slots(still[begin : begin + ERASED_AT_ONCE_MAX])
+    return len(still)
+
+
+async def _dead(vault: NodeVault, is_live: IsLive) -> set[str]:
+    dead, after = set[str](), ""
     while page := await vault.old_cvv_slots(after):
         after = page[-1]
-        live = set(await is_live(page))
-        dead = [name for name in page if name not in live]
-        if dead:
-            await vault.erase_cvv_slots(dead)
-        erased += len(dead)
-    return erased
+        dead |= set(page) - set(await is_live(page))
+    return dead
