@@ -24,6 +24,7 @@ from tollhouse.vault.store import fingerprint_of
 T = TypeVar("T")
 Place = tuple[str, str]
 FIRST: Place = ("", "")
+COUNT_SECONDS_MAX = 3600.0  # every row is looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +57,12 @@ class Pile(Protocol):
         ...
 
 
+# A page is so many cards, moved or not: whoever looked for what is left would walk over all that is moved, each time.
 CARDS_LEFT = "SELECT count(*) FROM vault.card WHERE key_version <> $1"
 CARDS_UNDER = "SELECT count(*) FROM vault.card WHERE key_version = $1"
 CARDS_NEXT = """
 SELECT project, token, key_version, data_key FROM vault.card
-WHERE (project, token) > ($1, $2) AND key_version <> $3 ORDER BY project, token LIMIT $4
+WHERE (project, token) > ($1, $2) ORDER BY project, token LIMIT $3
 """
 CARDS_MOVE = """
 UPDATE vault.card SET key_version = $5, data_key = new.data_key
@@ -80,18 +82,19 @@ class DataKeys:
 
     async def count(self) -> int:
         """How many lie under another version than the current one."""
-        left: int = await self._pool.fetchval(CARDS_LEFT, self._ring.current)
+        left: int = await self._pool.fetchval(CARDS_LEFT, self._ring.current, timeout=COUNT_SECONDS_MAX)
         return left
 
     async def count_under(self, version: int) -> int:
         """How many lie under this version."""
-        found: int = await self._pool.fetchval(CARDS_UNDER, version)
+        found: int = await self._pool.fetchval(CARDS_UNDER, version, timeout=COUNT_SECONDS_MAX)
         return found
 
     async def move(self, after: Place, limit: int) -> Moved:
         """Unwrap and wrap the next so many data keys."""
         current = self._ring.current
-        rows = await self._pool.fetch(CARDS_NEXT, *after, current, limit)
+        page = await self._pool.fetch(CARDS_NEXT, *after, limit)
+        rows = [row for row in page if row["key_version"] != current]
         places = [data_key_place(row["project"], row["token"]) for row in rows]
         wrapped = [Wrapped(row["key_version"], row["data_key"]) for row in rows]
         again = await rewrap_all(self._ring, wrapped, places)
@@ -100,15 +103,14 @@ class DataKeys:
             columns = [(row["project"], row["token"], row["data_key"], new.sealed) for row, new in fit]
             await self._pool.execute(CARDS_MOVE, *map(list, zip(*columns, strict=True)), current)
         broken = tuple(row["token"] for row, new in zip(rows, again, strict=True) if new is None)
-        return Moved(last=_last(rows), moved=len(fit), broken=broken)
+        return Moved(last=_last(page), moved=len(fit), broken=broken)
 
 
 PRINTS_LEFT = "SELECT count(*) FROM vault.card WHERE split_part(fingerprint, '.', 1) <> $1::text"
 PRINTS_UNDER = "SELECT count(*) FROM vault.card WHERE split_part(fingerprint, '.', 1) = $1::text"
 PRINTS_NEXT = """
-SELECT project, token, key_version, data_key, pan_sealed, expiry_sealed FROM vault.card
-WHERE (project, token) > ($1, $2) AND split_part(fingerprint, '.', 1) <> $3::text
-ORDER BY project, token LIMIT $4
+SELECT project, token, key_version, data_key, pan_sealed, expiry_sealed, fingerprint FROM vault.card
+WHERE (project, token) > ($1, $2) ORDER BY project, token LIMIT $3
 """
 PRINTS_MOVE = """
 UPDATE vault.card SET fingerprint = new.fingerprint
@@ -128,24 +130,27 @@ class CardPrints:
 
     async def count(self) -> int:
         """How many were made under another version than the current one."""
-        left: int = await self._pool.fetchval(PRINTS_LEFT, str(self._keys.fingerprints.current))
+        left: int = await self._pool.fetchval(
+            PRINTS_LEFT, str(self._keys.fingerprints.current), timeout=COUNT_SECONDS_MAX
+        )
         return left
 
     async def count_under(self, version: int) -> int:
         """How many were made under this version."""
-        found: int = await self._pool.fetchval(PRINTS_UNDER, str(version))
+        found: int = await self._pool.fetchval(PRINTS_UNDER, str(version), timeout=COUNT_SECONDS_MAX)
         return found
 
     async def move(self, after: Place, limit: int) -> Moved:
         """Make the next so many anew."""
         current = self._keys.fingerprints.current
-        rows = await self._pool.fetch(PRINTS_NEXT, *after, str(current), limit)
+        page = await self._pool.fetch(PRINTS_NEXT, *after, limit)
+        rows = [row for row in page if row["fingerprint"].partition(".")[0] != str(current)]
         made = await gathered([self._made(row) for row in rows])
         fit = [(row["project"], row["token"], new) for row, new in zip(rows, made, strict=True) if new is not None]
         if fit:
             await self._pool.execute(PRINTS_MOVE, *map(list, zip(*fit, strict=True)), str(current))
         broken = tuple(row["token"] for row, new in zip(rows, made, strict=True) if new is None)
-        return Moved(last=_last(rows), moved=len(fit), broken=broken)
+        return Moved(last=_last(page), moved=len(fit), broken=broken)
 
     async def _made(self, row: asyncpg.Record) -> str:
         sealed = SealedCard(
