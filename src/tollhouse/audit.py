@@ -125,7 +125,7 @@ def clean(text: str) -> str:
 
 
 def storable(act: Act) -> Act:
-    """The act as every database takes it, whoever said its words: printable, and not longer than an entry may be."""
+    """The act as every database takes it, whoever said its words: printable, no card among them, and not too long."""
     if act.what == CHECKPOINT or all(_is_storable(text) for text in act.words):
         return act
     words = (text if _is_storable(text) else clean(text) for text in act.words)
@@ -134,7 +134,7 @@ def storable(act: Act) -> Act:
 
 
 def _is_storable(text: str) -> bool:
-    return len(text) <= ENTRY_TEXT_MAX and text.isprintable()
+    return len(text) <= ENTRY_TEXT_MAX and text.isprintable() and mask_cards(text) == text
 
 
 def link_digest(chain: str, number: int, before: bytes, entries: Sequence[Entry]) -> bytes:

@@ -6,10 +6,14 @@ import asyncio
 import threading
 from pathlib import Path
 
+import pytest
+
 from tests.cli.commands import Console
 from tests.cli.test_audit_command import acts
 from tests.cli.test_vault_command import end, keep_cards
 from tests.servers import execute, fetch, run_apart
+from tollhouse.cli.acting import record_done
+from tollhouse.cli.failure import Failure
 from tollhouse.vault.components import split
 from tollhouse.vault.custodians import FOLDER, wait_for_root
 from tollhouse.vault.keys import digest_of
@@ -95,3 +99,21 @@ def test_a_schema_that_comes_into_being_is_written_down(empty_database: str, hom
     ((_, outcome, details),) = entries(console, "database.migrate")
     assert outcome == "done"
     assert "0001_gateway to " in details
+
+
+def test_a_part_that_cannot_be_written_down_opens_nothing(console: Console, tmp_path: Path) -> None:
+    """The command that it was entered for fails, and says why."""
+    folder = tmp_path / "parts"
+    assert end(console, "components", "--split", "2", "--to", str(folder)).exit_code == 0
+    entered = "".join(path.read_text() for path in sorted(folder.iterdir()))
+    run_apart(execute(console.dsn, "ALTER TABLE vault.audit_link RENAME TO away"))
+    ended = end(console, "rotate", entered=entered)
+    assert ended.exit_code == 1
+    assert "the audit log cannot be written" in str(ended.exception)
+
+
+def test_what_happened_and_cannot_be_written_down_is_no_success(console: Console) -> None:
+    """The command ends with a line that says what happened, and that nobody wrote it down."""
+    run_apart(execute(console.dsn, "ALTER TABLE vault.audit_link RENAME TO away"))
+    with pytest.raises(Failure, match="0012_more: it happened, but the audit log cannot be written"):
+        run_apart(record_done(console.dsn, "database.migrate", details="0012_more"))

@@ -9,8 +9,9 @@ import pytest
 
 from tests.cli.commands import Console
 from tests.servers import execute, fetch, run_apart, with_database
-from tollhouse.store.cluster import SUPERUSER
+from tollhouse.store.cluster import DATABASE, SUPERUSER
 from tollhouse.store.embedded import Embedded
+from tollhouse.store.roles import make, roles_of
 
 
 @pytest.fixture
@@ -61,3 +62,44 @@ def test_an_owner_without_the_right_is_told(superuser: Console, console: Console
     """Who may not make roles is told in one line who has to run what."""
     assert "have a superuser run what `tollhouse db roles --print` shows" in console.failure("db", "roles")
     assert rights(superuser) == []
+
+
+def test_the_roles_are_written_down_before_and_after(superuser: Console) -> None:
+    """Who makes them, once before it is done and once with how it ended."""
+    superuser.run("db", "roles")
+    query = "SELECT outcome FROM vault.audit_entry WHERE what = 'database.roles' ORDER BY number"
+    assert run_apart(fetch(superuser.dsn, query)) == [("granted",), ("done",)]
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code"),
+    [
+        (["audit", "report"], 1),
+        (["audit", "verify"], 1),
+        (["audit", "export"], 1),
+        (["scan", "--database"], 2),
+        (["db", "roles"], 1),
+    ],
+)
+def test_the_gateways_login_is_told_whose_a_command_is(
+    superuser: Console, postgres: Embedded, words: list[str], exit_code: int
+) -> None:
+    """What reads the vault's schema names who may run it, in one line."""
+    name = superuser.dsn.partition("@/")[2].partition("?")[0]
+    roles = roles_of(DATABASE)
+    run_apart(make(superuser.dsn, roles))
+    console = Console(with_database(postgres.dsn_as(roles.gateway), name), superuser.home)
+    assert "run this as the owner of the tables, or with the vault's login" in console.failure(*words)
+    assert getattr(console.end(*words).exception, "exit_code", None) == exit_code
+
+
+@pytest.mark.parametrize("words", [["verify"], ["anchor"], ["export"]])
+def test_the_vaults_login_reads_the_audit_log(
+    superuser: Console, console: Console, postgres: Embedded, words: list[str]
+) -> None:
+    """It proves it and takes it along; what it asks for is written down as ever."""
+    console.create()
+    name = superuser.dsn.partition("@/")[2].partition("?")[0]
+    roles = roles_of(DATABASE)
+    run_apart(make(superuser.dsn, roles))
+    Console(with_database(postgres.dsn_as(roles.vault), name), console.home).run("audit", *words)

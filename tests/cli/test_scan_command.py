@@ -159,6 +159,18 @@ def test_many_in_one_place(place: Path) -> None:
     assert "5,000 found" in ended.stdout
 
 
+def test_what_is_looked_for_is_never_cut_off(place: Path) -> None:
+    """A number that was given stands in the list, however many others come before it in the same file."""
+    other = "5454540000001235"
+    (place / "shop.log").write_text(f"{PAN}\n" * 500 + other)
+    known = place.with_name("known")
+    known.write_text(other)
+    ended = scan("--known", known, place)
+    assert "known card mastercard 545454******1235" in ended.stdout
+    assert "400 more" in ended.stdout
+    assert "501 found" in ended.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from tollhouse.vault.frames import SHRED_MAX
 from tollhouse.vault.port import NodeAudit, NodeVault, sweep_cvvs
 from tollhouse.vault.remote_audit import RemoteAudit
 from tollhouse.vault.shredding import BATCH_SIZE
+from tollhouse.vault.slots import SLOT_BYTES
 
 
 @pytest.fixture
@@ -276,6 +278,20 @@ async def test_a_node_writes_entries_of_its_own(audit: NodeAudit, place: Running
     assert start["origin"]
     assert (denied["who"], denied["origin"], denied["subject"]) == ("project shop", "10.0.0.1", "/pay")
     assert "3 times" in denied["details"]
+
+
+async def test_a_disk_that_is_full(vault: NodeVault) -> None:
+    """A code whose key cannot be written is not kept, which may be tried again; nothing else is the matter."""
+    kept = await vault.keep("shop", CARD)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SLOT_BYTES, hard))
+    try:
+        with pytest.raises(StoreUnreachable):
+            await vault.seal_cvv("shop", CVV("123"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    sealed = await vault.seal_cvv("shop", CVV("456"))
+    assert filled_cvv(await vault.fill(request("shop", kept.token, sealed))) == "456"
 
 
 async def test_a_flood_of_long_words_silences_nobody(audit: NodeAudit, place: Running) -> None:

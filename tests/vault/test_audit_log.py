@@ -14,7 +14,7 @@ from tests.vault.samples import CARD, PAN_TEXT, request
 from tollhouse.acquirers.message import NotSent
 from tollhouse.audit import BEGINNING, CHECKPOINT, DONE, REFUSED, Act, link_digest
 from tollhouse.vault.audit_log import DENIALS_MAX, AuditLog
-from tollhouse.vault.audit_rows import Proven, export, prove
+from tollhouse.vault.audit_rows import CHECKPOINTS_AT_ONCE, Proven, export, prove
 from tollhouse.vault.embedded import EmbeddedVault
 from tollhouse.vault.keys import KeysRefused
 
@@ -152,6 +152,19 @@ async def test_a_checkpoint_of_another_key_is_found(pool: asyncpg.Pool) -> None:
     assert "a checkpoint is forged" in "".join((await proven(pool)).findings)
 
 
+async def test_many_checkpoints_are_held_one_by_one(pool: asyncpg.Pool) -> None:
+    """Also where they are read in several pieces, the findings name each checkpoint that no longer fits."""
+    count = CHECKPOINTS_AT_ONCE + 2
+    one, other = new_log(pool, "one"), new_log(pool, "other")
+    for _ in range(count):
+        await one.write(ACT)
+        await other.vouch(KEY)
+    assert (await proven(pool)).checkpoints == count
+    gone = f"chain = '{one.chain}' AND number IN (2, {count})"
+    findings = await tampered(pool, f"DELETE FROM vault.audit_link WHERE {gone}")
+    assert sum(f"the checkpoint in chain {other.chain}" in finding for finding in findings) == 2
+
+
 async def test_idle_processes_write_nothing(pool: asyncpg.Pool) -> None:
     """Checkpoints alone are no reason for another checkpoint, neither one's own nor another's."""
     one, other = new_log(pool, "one"), new_log(pool, "other")
@@ -258,3 +271,64 @@ async def test_a_start_that_fails_is_written_down(pool: asyncpg.Pool) -> None:
     (entry,) = [entry.act async for _, entry in export(pool, since=None, until=None)]
     assert (entry.what, entry.outcome) == ("process.start", "failed")
     assert entry.details == "kek.json is not the key of this database"
+
+
+REFUSES = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'unfit' USING ERRCODE = 'data_exception'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON vault.audit_entry FOR EACH ROW WHEN (NEW.subject = 'unfit')
+EXECUTE FUNCTION refuse()
+"""
+
+
+async def test_an_entry_that_the_database_refuses_stops_no_other(pool: asyncpg.Pool) -> None:
+    """A note or denial like that is lost with a line, a write like that fails alone, and all beside it is written."""
+    told: list[str] = []
+    log = new_log(pool, tell=told.append)
+    await pool.execute(REFUSES)
+    for subject in ("one", "unfit", "two"):
+        log.note(Act(what="noted", outcome=DONE, subject=subject))
+        log.deny(Act(what="call", outcome=REFUSED, subject=subject))
+    acts = [Act(what="written", outcome=DONE, subject=subject) for subject in ("one", "unfit", "two")]
+    ended = await asyncio.gather(*(log.write(act) for act in acts), return_exceptions=True)
+    assert [type(one) for one in ended] == [type(None), asyncpg.DataError, type(None)]
+    with pytest.raises(asyncpg.DataError):
+        await log.write_denials()
+    await log.write_denials()
+    entries = [(entry.act.what, entry.act.subject) async for _, entry in export(pool, since=None, until=None)]
+    assert entries == [(what, subject) for what in ("noted", "written", "call") for subject in ("one", "two")]
+    assert told[0] == "an entry of the audit log is refused and lost: noted: DataError"
+    assert (await proven(pool)).findings == ()
+    await log.close()
+
+
+async def test_no_words_bring_a_card_or_a_blank_line_into_the_log(pool: asyncpg.Pool) -> None:
+    """Whoever writes, and into whichever word: numbers are masked, and what cannot be printed is a question mark."""
+    words = f"a\x00\n\ud800 {PAN_TEXT}"
+    log = new_log(pool)
+    log.note(Act(what=words, outcome=DONE, subject=words, who=words, origin=words, details=words))
+    await log.write(Act(what="card.reveal", outcome=DONE, details=f"0100 rrn {PAN_TEXT} {'9' * 5000}"))
+    written = [word async for _, entry in export(pool, since=None, until=None) for word in entry.act.words]
+    assert not any(PAN_TEXT in word for word in written)
+    assert max(map(len, written)) <= 200
+    assert (await proven(pool)).findings == ()
+    await log.close()
+
+
+async def test_what_beside_goes_wrong_is_told_and_goes_on(pool: asyncpg.Pool) -> None:
+    """An error that nobody thought of ends no checkpoints and no denials."""
+    told: list[str] = []
+    log = new_log(pool, tell=told.append)
+    calls = 0
+
+    async def fail() -> None:
+        nonlocal calls
+        calls += 1
+        raise ZeroDivisionError
+
+    beside = asyncio.create_task(log._repeat(0.001, fail))
+    while calls < 3:
+        await asyncio.sleep(0.001)
+    beside.cancel()
+    assert told[0] == "the audit log is not kept as it should be: ZeroDivisionError"
+    await log.close()

@@ -1,4 +1,7 @@
-"""What people do with commands, in the audit log: before it is done, and again with how it ended."""
+"""What people do with commands, in the audit log: before it is done, and again with how it ended.
+
+What can only be written down when it has happened is so at once, and the command fails where that cannot be.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tollhouse.audit import DONE, FAILED, GRANTED, Act, clean
+from tollhouse.cli.failure import Failure
 from tollhouse.vault.audit_log import UNWRITABLE, AuditLog
 
 PROCESS = "command"
@@ -43,19 +47,25 @@ async def recorded(
 
 
 async def record(pool: asyncpg.Pool, acts: Iterable[Act]) -> None:
-    """What has happened already: a log that cannot be written is told, and takes nothing back."""
+    """What has happened already. Raises `Failure` where it cannot be written; beside a failure that is only told."""
     log = log_of_command(pool)
     try:
         for act in acts:
-            await log.write(act)
-    except UNWRITABLE as lost:
-        _tell(f"the audit log cannot be written: {type(lost).__name__}")
+            try:
+                await log.write(act)
+            except UNWRITABLE as lost:
+                if act.outcome == DONE:
+                    raise Failure(
+                        f"{act.what}: {act.details}: it happened, but the audit log cannot be written"
+                        f" ({type(lost).__name__}); write it down elsewhere and see what the database says"
+                    ) from None
+                _tell(f"the audit log cannot be written: {type(lost).__name__}")
     finally:
         await log.close()
 
 
 async def record_done(dsn: str, what: str, *, details: str) -> None:
-    """The same for what changed the schema, which the audit log is a part of."""
+    """The same for what changed the schema: the audit log is a part of it, and may not be there before."""
     from tollhouse.store.postgres import open_pool
 
     pool = await open_pool(dsn, connections_max=1)

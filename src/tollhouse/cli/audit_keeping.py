@@ -82,6 +82,8 @@ def retire(config: Config, *, before: datetime, path: Path, anchor_files: tuple[
     # What is retired is proven by its file alone from then on: whoever rewrote it before must be found now.
     own = config.home / FILE
     kept = [*anchor_files, *([own] if own.exists() else [])]
+    if not anchor_files:
+        click.echo("warning: without --anchors FILE, kept elsewhere, a log that was rewritten may look whole", err=True)
 
     async def work(pool: asyncpg.Pool) -> Written:
         async with keys_on(config, pool) as keys:
@@ -103,8 +105,6 @@ def retire(config: Config, *, before: datetime, path: Path, anchor_files: tuple[
 
     try:
         written = on_database(config, work)
-    except asyncpg.InsufficientPrivilegeError as problem:
-        raise Failure(f"this login may not remove entries: {problem}; run this as the owner of the tables") from None
     except OSError as problem:
         raise Failure(f"--to {path}: {problem.strerror}; name a file that can be written") from None
     with path.open("rb") as file:

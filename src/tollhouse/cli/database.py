@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import asyncpg
@@ -31,6 +32,19 @@ def on_database(config: Config, work: Callable[[asyncpg.Pool], Awaitable[Result]
         return asyncio.run(_run(dsn, work))
 
 
+@contextmanager
+def told_who_may(exit_code: int = 1) -> Iterator[None]:
+    """Around what not every login of the database may do: a `Failure` says whose it is."""
+    try:
+        yield
+    except asyncpg.InsufficientPrivilegeError as problem:
+        raise Failure(
+            f"this login of the database may not do that: {problem};"
+            " run this as the owner of the tables, or with the vault's login",
+            exit_code,
+        ) from None
+
+
 async def _run(dsn: str, work: Callable[[asyncpg.Pool], Awaitable[Result]]) -> Result:
     from tollhouse.store.migrate import check, place
     from tollhouse.store.postgres import LOST, open_pool
@@ -39,7 +53,8 @@ async def _run(dsn: str, work: Callable[[asyncpg.Pool], Awaitable[Result]]) -> R
     try:
         pool = await open_pool(dsn, connections_max=CONNECTIONS_MAX)
         try:
-            return await work(pool)
+            with told_who_may():
+                return await work(pool)
         finally:
             await pool.close()
     except LOST as lost:

@@ -57,9 +57,9 @@ def migrate(config: Config, as_json: bool) -> None:
         make_home(config.home)
     with database_of(config) as dsn:
         applied = asyncio.run(apply(dsn))
+        asyncio.run(grant_again(dsn))
         if applied:
             asyncio.run(record_done(dsn, "database.migrate", details=shortened(applied)))
-        asyncio.run(grant_again(dsn))
     if as_json:
         click.echo(json.dumps({"applied": applied}))
         return
@@ -97,9 +97,19 @@ def roles(config: Config, is_printed: bool) -> None:
 
     Neither reads what is the other's. They get no password here: give them one, or certificates, as your server wants.
     """
-    from tollhouse.cli.acting import record_done
+    from tollhouse.cli.acting import recorded
+    from tollhouse.cli.database import told_who_may
     from tollhouse.store.migrate import check
-    from tollhouse.store.roles import make, script
+    from tollhouse.store.postgres import open_pool
+    from tollhouse.store.roles import Roles, make, script
+
+    async def write_and_make(dsn: str) -> Roles:
+        pool = await open_pool(dsn, connections_max=1)
+        try:
+            async with recorded(pool, "database.roles"):
+                return await make(dsn)
+        finally:
+            await pool.close()
 
     if not config.database_url and not (config.home / "postgres").exists():
         raise Failure(f"there is no database in {config.home} yet; `tollhouse up` makes one")
@@ -108,6 +118,6 @@ def roles(config: Config, is_printed: bool) -> None:
         if is_printed:
             click.echo(asyncio.run(script(dsn)), nl=False)
             return
-        made = asyncio.run(make(dsn))
-        asyncio.run(record_done(dsn, "database.roles", details=" ".join(made.both)))
+        with told_who_may():
+            made = asyncio.run(write_and_make(dsn))
     click.echo(f"the gateway's role is {made.gateway}, the vault's is {made.vault}")

@@ -102,6 +102,7 @@ def command(
 def _scan_configured(config: Config, wanted: Wanted, report: Report, advance: Advance) -> None:
     """The configured database. Somebody reads all of it, so where it has an audit log, that is written down."""
     from tollhouse.cli.acting import recorded
+    from tollhouse.cli.database import told_who_may
     from tollhouse.cli.db import database_of
     from tollhouse.store.dump import is_ours, reading
     from tollhouse.store.migrate import place
@@ -124,7 +125,8 @@ def _scan_configured(config: Config, wanted: Wanted, report: Report, advance: Ad
         raise Failure(f"there is no database in {config.home}; set TOLLHOUSE_HOME or TOLLHOUSE_DATABASE_URL", 2)
     with database_of(config) as dsn:
         try:
-            asyncio.run(scan(dsn))
+            with told_who_may(COULD_NOT_LOOK):
+                asyncio.run(scan(dsn))
         except (*LOST, OSError, ValueError) as problem:
             why = " ".join(str(problem).split()) or type(problem).__name__
             raise Failure(f"the database at {place(dsn)} cannot be read: {why}", COULD_NOT_LOOK) from None

@@ -106,8 +106,9 @@ class Report:
             if not self.is_strict:
                 return
         told = self._told[finding.place] = self._told.get(finding.place, 0) + 1
-        if told > SHOWN_PER_PLACE_MAX:
-            self.more[finding.place] = told - SHOWN_PER_PLACE_MAX
+        is_known = finding.sighting.kind in (Kind.KNOWN_CARD, Kind.KNOWN_CODE, Kind.KNOWN_TEXT)
+        if told > SHOWN_PER_PLACE_MAX and not is_known:  # what somebody looks for by name is never cut off
+            self.more[finding.place] = self.more.get(finding.place, 0) + 1
         else:
             self.findings.append(finding)
 

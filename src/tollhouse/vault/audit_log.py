@@ -47,6 +47,7 @@ BUSY_SECONDS, PAUSE_SECONDS = 0.0005, 0.008
 DENIALS_SECONDS = 1.0
 DENIALS_MAX = 500  # different ones that wait; a flood has no more entries than that in a second
 OTHERS = "others"
+UNFIT = (asyncpg.DataError, UnicodeError)  # the database will never take this entry, however often it is asked
 UNWRITABLE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 Tell = Callable[[str], None]
@@ -87,7 +88,7 @@ class AuditLog:
         self._last = 0
         self._written_at = 0.0
         self._told_at = -TELL_SECONDS
-        self._writes: Grouped[Act | None, None] = Grouped(self._write_all, group_size_max=GROUP_SIZE_MAX)
+        self._writes: Grouped[Act | None, Exception | None] = Grouped(self._write_all, group_size_max=GROUP_SIZE_MAX)
         self._notes: deque[Act] = deque()
         self._noting: asyncio.TimerHandle | None = None
         self._denials: Counter[Act] = Counter()
@@ -99,11 +100,13 @@ class AuditLog:
 
     async def write(self, act: Act) -> None:
         """Durable on return. Raises the database's errors: then what was to be written down must not be done."""
-        await self._writes.ask(act)
+        refused = await self._writes.ask(act)
+        if refused is not None:
+            raise refused
 
     def begin(self, act: Act) -> asyncio.Future[None]:
         """The same for whoever has something else to do before it waits for the entry."""
-        return self._writes.put(act)
+        return asyncio.ensure_future(self.write(act))
 
     def note(self, act: Act) -> None:
         """Write this down with the next entries, at most a moment later: for what gives nothing out."""
@@ -132,10 +135,14 @@ class AuditLog:
             for act, count in denials.items()
         ]
         try:
-            await asyncio.gather(*(self.write(act) for act in counted))
+            ended = await asyncio.gather(*(self.write(act) for act in counted), return_exceptions=True)
         except BaseException:
             self._denials.update(denials)  # for the next time; one that was written after all counts twice
             raise
+        problems = {act: one for act, one in zip(denials, ended, strict=True) if one is not None}
+        self._denials.update({act: denials[act] for act, one in problems.items() if not isinstance(one, UNFIT)})
+        for problem in problems.values():
+            raise problem
 
     async def vouch(self, key: Ed25519PrivateKey) -> None:
         """Write a checkpoint if anything but checkpoints was added to any chain since the last one."""
@@ -198,7 +205,7 @@ class AuditLog:
             await self._carefully(lambda: self.write(last))
         if key is not None:
             await self._carefully(lambda: self.vouch(key))
-            await self.anchor(key)
+            await self._carefully(lambda: self.anchor(key))
         await self._writes.close()
 
     async def _repeat(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
@@ -228,28 +235,48 @@ class AuditLog:
         if self._notes:
             self._writes.put(None).add_done_callback(self._tell_of_notes)
 
-    def _tell_of_notes(self, written: asyncio.Future[None]) -> None:
+    def _tell_of_notes(self, written: asyncio.Future[Exception | None]) -> None:
         """Notes that could not be written wait for the next entries."""
         if not written.cancelled() and (problem := written.exception()) is not None:
             self._tell_unwritable(problem)
 
-    async def _write_all(self, acts: list[Act | None]) -> list[None]:
+    async def _write_all(self, acts: list[Act | None]) -> list[Exception | None]:
         loop = asyncio.get_running_loop()
         if loop.time() - self._written_at < BUSY_SECONDS:
             await asyncio.sleep(PAUSE_SECONDS)  # so that the next link has more entries
         notes, self._notes = self._notes, deque()
         try:
             await self._write_link([*notes, *(act for act in acts if act is not None)])
+        except UNFIT:
+            return await self._write_apart(notes, acts)
         except BaseException as problem:
-            if isinstance(problem, asyncpg.DataError):  # it would be refused for ever, and everything after it
-                self._tell(f"entries of the audit log are refused and lost: {len(notes)}")
-            else:
-                self._notes.extendleft(reversed(notes))
+            self._notes.extendleft(reversed(notes))
             if isinstance(problem, UNWRITABLE):
                 self._tell_unwritable(problem)
             raise
         self._written_at = loop.time()
         return [None] * len(acts)
+
+    async def _write_apart(self, notes: deque[Act], acts: list[Act | None]) -> list[Exception | None]:
+        """Each alone, as one of them is refused for ever: the others are written, and a note like that is dropped."""
+        while notes:
+            try:
+                await self._write_link([notes[0]])
+            except UNFIT as problem:
+                self._tell(f"an entry of the audit log is refused and lost: {notes[0].what}: {type(problem).__name__}")
+            except BaseException:
+                self._notes.extendleft(reversed(notes))
+                raise
+            notes.popleft()
+        verdicts = list[Exception | None]()
+        for act in acts:
+            try:
+                await self._write_link([] if act is None else [act])
+                verdicts.append(None)
+            except UNFIT as problem:
+                self._tell_unwritable(problem)
+                verdicts.append(problem)
+        return verdicts
 
     async def _write_link(self, acts: list[Act]) -> None:
         if not acts:

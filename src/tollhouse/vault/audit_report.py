@@ -16,9 +16,10 @@ COUNTS = """
 SELECT what, outcome, who, count(*) AS count FROM vault.audit_entry
 WHERE at >= $1 AND at < $2 AND what <> 'audit.checkpoint' GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC, 3
 """
-# An entry that stands for many says at its end how many: "wrong signature 12 times".
+# An entry that stands for many says at its end how many: "wrong signature 12 times", perhaps with who told it.
 REFUSED = """
-SELECT origin, sum(COALESCE(substring(details FROM '([0-9]+) times$')::bigint, 1))::bigint AS count
+SELECT origin,
+    sum(COALESCE(substring(details FROM '([0-9]+) times(?: [(]told by [^)]*[)])?$')::bigint, 1))::bigint AS count
 FROM vault.audit_entry WHERE at >= $1 AND at < $2 AND outcome = 'refused' GROUP BY 1 ORDER BY 2 DESC, 1
 """
 REVEALS = """

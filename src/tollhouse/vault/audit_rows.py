@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,6 +25,7 @@ from tollhouse.audit import (
 )
 
 BATCH_SIZE = 2000
+CHECKPOINTS_AT_ONCE = 200
 CHAINS = """
 WITH RECURSIVE chains AS (
     (SELECT min(chain) AS chain FROM (
@@ -89,7 +90,10 @@ class Proven:
 
 
 async def prove(pool: asyncpg.Pool, key: Ed25519PublicKey, anchors: Iterable[Anchor] = ()) -> Proven:
-    """Walk all chains as they stand in one moment, and hold them against all checkpoints and these anchors."""
+    """Walk all chains as they stand in one moment, and hold them against all checkpoints and these anchors.
+
+    One snapshot for all of it: a chain that grows, or is retired, meanwhile would look as if it did not fit.
+    """
     findings: list[str] = []
     entries = checkpoints = 0
     async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
@@ -108,8 +112,7 @@ async def prove(pool: asyncpg.Pool, key: Ed25519PublicKey, anchors: Iterable[Anc
             count, found = await _hold_against_checkpoints(connection, chain, key, ends)
             checkpoints += count
             findings += found
-        for witness, heads in newest(anchors).items():
-            findings += anchor_findings(witness, heads, await _found(connection, heads), ends)
+        findings += await _hold_against(connection, newest(anchors), ends)
     return Proven(chains=len(chains), entries=entries, checkpoints=checkpoints, findings=tuple(findings))
 
 
@@ -182,22 +185,32 @@ async def _hold_against_checkpoints(
 ) -> tuple[int, list[str]]:
     findings: list[str] = []
     count = 0
-    async for row in connection.cursor(CHECKPOINTS, chain, CHECKPOINT, prefetch=BATCH_SIZE):
-        count += 1
-        witness = f"the checkpoint in chain {chain}, entry {row['number']},"
-        try:
-            vouched = read_checkpoint(row["details"], chain=chain, key=key)
-        except ValueError as problem:
-            findings.append(f"chain {chain}, entry {row['number']}: a checkpoint is forged: {problem}")
-            continue
-        findings += anchor_findings(witness, vouched, await _found(connection, vouched), retired)
+    cursor = await connection.cursor(CHECKPOINTS, chain, CHECKPOINT)
+    while rows := await cursor.fetch(CHECKPOINTS_AT_ONCE):
+        count += len(rows)
+        vouched: dict[str, Heads] = {}
+        for row in rows:
+            try:
+                heads = read_checkpoint(row["details"], chain=chain, key=key)
+            except ValueError as problem:
+                findings.append(f"chain {chain}, entry {row['number']}: a checkpoint is forged: {problem}")
+            else:
+                vouched[f"the checkpoint in chain {chain}, entry {row['number']},"] = heads
+        findings += await _hold_against(connection, vouched, retired)
     return count, findings
 
 
-async def _found(connection: asyncpg.Connection, vouched: Heads) -> dict[str, Head]:
-    """The links of these numbers as they are now."""
-    rows = await connection.fetch(HEADS, list(vouched), [head.number for head in vouched.values()])
-    return {row["chain"]: Head(row["number"], row["digest"]) for row in rows}
+async def _hold_against(connection: asyncpg.Connection, vouched: Mapping[str, Heads], retired: Heads) -> list[str]:
+    """What these witnesses vouch for and is not so, asked with one query."""
+    named = {(chain, head.number) for heads in vouched.values() for chain, head in heads.items()}
+    rows = await connection.fetch(HEADS, [chain for chain, _ in named], [number for _, number in named])
+    links = {(row["chain"], row["number"]): Head(row["number"], row["digest"]) for row in rows}
+    findings: list[str] = []
+    for witness, heads in vouched.items():
+        places = ((chain, head.number) for chain, head in heads.items())
+        found = {place[0]: links[place] for place in places if place in links}
+        findings += anchor_findings(witness, heads, found, retired)
+    return findings
 
 
 def entry_of(row: asyncpg.Record) -> Entry:

@@ -140,8 +140,14 @@ class EmbeddedVault:
         return await self._cards.find_same(project, pan)
 
     async def seal_cvv(self, project: str, cvv: CVV) -> str:
-        """Opaque text for a row of the gateway; its key is durable on return and is nowhere but in the slot file."""
-        return await self._cvvs.seal(project, cvv)
+        """Opaque text for a row of the gateway; its key is durable on return and is nowhere but in the slot file.
+
+        Raises `StoreUnreachable` when the disk does not take it.
+        """
+        try:
+            return await self._cvvs.seal(project, cvv)
+        except OSError as problem:
+            raise StoreUnreachable(f"the keys of security codes cannot be written: {problem.strerror}") from None
 
     async def erase_cvv(self, sealed: str) -> None:
         """Make the text noise for ever: on cancel, on timeout. Durable on return; twice is no error."""
