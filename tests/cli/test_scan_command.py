@@ -163,6 +163,7 @@ def test_what_is_looked_for_is_never_cut_off(place: Path) -> None:
     """A number that was given stands in the list, however many others come before it in the same file."""
     other = "5454540000001235"
     (place / "shop.log").write_text(f"{PAN}\n" * 500 + other)
+    assert "card mastercard 545454******1235" in scan(place).stdout, "a number that was not shown before is, too"
     known = place.with_name("known")
     known.write_text(other)
     ended = scan("--known", known, place)

@@ -17,7 +17,7 @@ from tollhouse.masking import mask_cards
 READ_BYTES = 1 << 20
 KEY_CHARACTERS_MAX = 60
 # Of one place at most so many are told one by one; the rest is counted.
-SHOWN_PER_PLACE_MAX = 100
+SHOWN_PER_PLACE_MAX, DIFFERENT_MAX = 100, 1000
 STDIN = "-"
 
 Advance = Callable[[int], None]
@@ -86,6 +86,7 @@ class Report:
     used: dict[Excuse, int] = field(default_factory=dict)
     tests: int = 0
     _told: dict[str, int] = field(default_factory=dict)
+    _listed: dict[str, set[str]] = field(default_factory=dict)
 
     def cannot(self, place: str, why: str) -> None:
         """Something could not be looked into: then nobody can say that it is clean, unless it is excused as a whole."""
@@ -106,11 +107,19 @@ class Report:
             if not self.is_strict:
                 return
         told = self._told[finding.place] = self._told.get(finding.place, 0) + 1
-        is_known = finding.sighting.kind in (Kind.KNOWN_CARD, Kind.KNOWN_CODE, Kind.KNOWN_TEXT)
-        if told > SHOWN_PER_PLACE_MAX and not is_known:  # what somebody looks for by name is never cut off
+        if told > SHOWN_PER_PLACE_MAX and not self._must_be_shown(finding):
             self.more[finding.place] = self.more.get(finding.place, 0) + 1
         else:
             self.findings.append(finding)
+
+    def _must_be_shown(self, finding: Finding) -> bool:
+        """However many were shown of its place: what somebody looks for by name, and a number that is new there."""
+        listed = self._listed.setdefault(
+            finding.place, {one.sighting.shown for one in self.findings if one.place == finding.place}
+        )
+        is_new = finding.sighting.shown not in listed and len(listed) < DIFFERENT_MAX
+        listed.add(finding.sighting.shown)
+        return is_new or finding.sighting.kind in (Kind.KNOWN_CARD, Kind.KNOWN_CODE, Kind.KNOWN_TEXT)
 
     @property
     def count(self) -> int:
