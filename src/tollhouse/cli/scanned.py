@@ -118,7 +118,8 @@ class Report:
             finding.place, {one.sighting.shown for one in self.findings if one.place == finding.place}
         )
         is_new = finding.sighting.shown not in listed and len(listed) < DIFFERENT_MAX
-        listed.add(finding.sighting.shown)
+        if is_new:
+            listed.add(finding.sighting.shown)
         return is_new or finding.sighting.kind in (Kind.KNOWN_CARD, Kind.KNOWN_CODE, Kind.KNOWN_TEXT)
 
     @property
