@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tollhouse.sighting import DIGITS_MIN, runs
+from tollhouse.sighting import DIGITS_MIN, places, runs
 
 _APART = b"\n\n"
 _APART_BASE64 = b"AAAA"  # three zeros
@@ -32,7 +32,7 @@ def _classes(*letters: tuple[bytes, bytes]) -> bytes:
     return bytes(table)
 
 
-_PRINTED = bytes(range(0x20, 0x7F)) + b"\t\r\n"
+_PRINTED = bytes(range(0x20, 0x7F)) + b"\t\r\n\xa0"
 _WORDS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _IN_BASE64 = _classes((b"b", _WORDS + b"+/-_"))
 _IN_HEX = _classes((b"h", b"0123456789abcdefABCDEF"), (b"s", b" :"))
@@ -53,6 +53,12 @@ _ESCAPE_BEGINNINGS = (
     re.compile(rb"\\x(?=[0-9A-Fa-f]{2})"),
     re.compile(rb"&#(?=x[0-9A-Fa-f]{2};|[0-9]{1,3};)"),
 )
+# What typists and typesetters leave between the groups of a number beside what `sighting` knows: blanks that do not
+# break, long dashes, two of a kind, a tab, a dot. All gaps of a number are alike, and one alone is mostly a fraction.
+_GAP = rb"\xc2\xa0|\xa0|\xe2\x80[\x80-\x95\xaf]|  |--|\t|\."
+_COLUMNS_APART, _COLUMNS_MAX = (b"\t", b"  "), 5  # a longer row of these is a table
+_IN_GAPS = _classes((b"d", b"0123456789"), (b"g", b"\xc2\xa0\xe2\x80\xaf -\t." + bytes(range(0x80, 0x96))))
+_GROUPS = re.compile(rb"(?<![0-9])[0-9]{1,19}(?:(%b)[0-9]{1,19})(?:\1[0-9]{1,19})+" % _GAP)
 
 
 Piece = tuple[int, int, bytes]  # where it begins uncovered, where it lies, and the bytes as they lie there
@@ -79,6 +85,7 @@ def uncover(content: bytes) -> Iterator[Uncovered]:
     yield from _hexadecimal(content)
     yield from _base64(content)
     yield from _escaped(content)
+    yield from _spread(content)
 
 
 def _joined(name: str, found: list[tuple[int, bytes, bytes]], way_back: Callable[[int, bytes], int]) -> list[Uncovered]:
@@ -200,4 +207,32 @@ def _in_escaped(index: int, raw: bytes) -> int:
             break
         index -= plain + 1
         at = found.end()
+    return at + index
+
+
+def _spread(content: bytes) -> list[Uncovered]:
+    """Groups of digits with the same unusual gap between any two; each gap becomes one blank."""
+    classes = content.translate(_IN_GAPS)
+    found, done = list[tuple[int, bytes, bytes]](), 0
+    for at in sorted(at for size in (1, 2, 3) for at in places(classes, b"dddd" + b"g" * size + b"dddd")):
+        row = _GROUPS.match(content, at) if at >= done else None
+        if row is not None:
+            done = row.end()
+            if row[1] in _COLUMNS_APART and row[0].count(row[1]) >= _COLUMNS_MAX:
+                continue
+            start, end = max(0, at - 1), done + 1  # what stands beside a number tells what it is
+            raw = content[start:end]
+            found.append((start, raw, raw.replace(row[1], b" ")))
+    return _joined("gaps", found, _in_gaps)
+
+
+def _in_gaps(index: int, raw: bytes) -> int:
+    groups = _GROUPS.search(raw)
+    assert groups is not None
+    at = 0
+    for part in raw.split(groups[1]):
+        if index <= len(part):
+            break
+        index -= len(part) + 1
+        at += len(part) + len(groups[1])
     return at + index

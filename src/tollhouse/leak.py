@@ -10,7 +10,7 @@ from enum import StrEnum
 from tollhouse.card import PAN, brand_of, mask
 from tollhouse.disguise import uncover
 from tollhouse.masking import mask_cards
-from tollhouse.sighting import Shape, numbers_in
+from tollhouse.sighting import Shape, numbers_in, places
 from tollhouse.wrapping import Opening, Unpacking, openings
 
 # Disguises and compressions one in the other: gzip of base64 of UTF-16 is found, another one around it is not.
@@ -277,20 +277,13 @@ def _sighting(shape: Shape, wanted: Wanted, layers: tuple[str, ...]) -> Sighting
 
 def _known(content: bytes, wanted: Wanted, layers: tuple[str, ...]) -> Iterator[tuple[str, Sighting]]:
     for code in wanted.codes:
-        for at in _places(content, code.encode()):
+        for at in places(content, code.encode()):
             if _is_code(content, at, len(code)):
                 shown = "*" * len(code)
                 yield code, Sighting(offset=at, kind=Kind.KNOWN_CODE, shown=shown, shape="code", layers=layers)
     for text in wanted.texts:
-        for at in _places(content, text):
+        for at in places(content, text):
             yield text.hex(), Sighting(offset=at, kind=Kind.KNOWN_TEXT, shown="***", shape="bytes", layers=layers)
-
-
-def _places(content: bytes, text: bytes) -> Iterator[int]:
-    at = content.find(text)
-    while at >= 0:
-        yield at
-        at = content.find(text, at + 1)
 
 
 def _is_code(content: bytes, at: int, size: int) -> bool:

@@ -119,6 +119,14 @@ def runs(classes: bytes, letter: bytes, length_min: int) -> Iterator[tuple[int, 
         at = classes.find(needle, found.end())
 
 
+def places(content: bytes, needle: bytes) -> Iterator[int]:
+    """Wherever these bytes begin."""
+    at = content.find(needle)
+    while at >= 0:
+        yield at
+        at = content.find(needle, at + 1)
+
+
 def _in_one_piece(content: bytes, classes: bytes) -> Iterator[Shape]:
     for start, end in runs(classes, b"d", DIGITS_MIN):
         if end - start <= DIGITS_MAX:

@@ -6,6 +6,8 @@ import http.client
 import json
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from tests.acceptance.conftest import NewMerchant, NewSystem
 from tests.acceptance.merchant import Merchant
 from tests.acceptance.system import System, until
 from tests.acceptance.test_crashes import SECONDS_MAX, assert_ended, merchants_at_work, wait_for_more
+from tollhouse.vault.keyset import KEYS_FOLDER
 from tollhouse.vault.slots import SLOT_BYTES
 
 KILLS, MERCHANTS = 2, 3
@@ -49,11 +52,34 @@ def codes_left(home: Path) -> int:
 
 
 def assert_keyless(system: System, part: str) -> None:
-    """A part knows no login of the vault's and has no file of keys open."""
+    """A part knows no login of the vault's and has no file of security codes' keys open."""
     process = Path(f"/proc/{system.pid(part)}")
     assert b"TOLLHOUSE_VAULT_DATABASE_URL=\0" in process.joinpath("environ").read_bytes() + b"\0"
     opened = [str(file.readlink()) for file in process.joinpath("fd").iterdir()]
-    assert not [name for name in opened if "cvv-keys" in name or "/keys/" in name]
+    assert not [name for name in opened if "cvv-keys" in name]
+
+
+@contextmanager
+def keys_out_of_reach(system: System) -> Iterator[None]:
+    """The files of keys are where nobody looks for them; a vault that runs has read its keys before."""
+    keys, elsewhere = system.home / KEYS_FOLDER, system.folder / "elsewhere"
+    keys.rename(elsewhere)
+    try:
+        yield
+    finally:
+        elsewhere.rename(keys)
+
+
+def test_nodes_start_without_keys(apart: System, shop: Merchant) -> None:
+    """The gateway and the worker come up and pay while the files of keys are gone; the vault itself does not."""
+    with keys_out_of_reach(apart):
+        for part in ("gateway", "work"):
+            apart.wait_until_back(part, apart.kill_part(part))
+        assert assert_ended(shop, shop.pay()) == ["accepted"]
+        vault = apart.kill_part("vault")
+        until(lambda: "is missing, but this database knows its keys" in apart.log(), "a vault without keys says so")
+    apart.wait_until_back("vault", vault)
+    assert assert_ended(shop, shop.pay()) == ["accepted"]
 
 
 def assert_clean(system: System, *, unanswered: int = 0) -> None:

@@ -49,7 +49,7 @@ def place(tmp_path: Path) -> Path:
 def test_nothing_found(place: Path) -> None:
     """Exit code 0, and how much was read."""
     ended = scan(place)
-    assert (ended.exit_code, ended.stdout) == (0, "1 files, 0.0 MB: nothing found\n")
+    assert (ended.exit_code, ended.stdout) == (0, "1 file, 0.0 MB: nothing found\n")
 
 
 def test_a_number_in_a_log(place: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_number_in_a_log(place: Path) -> None:
     assert ended.exit_code == FOUND
     line, end = ended.stdout.splitlines()
     assert line == f"found: {place}/shop.log:3  offset 13  card visa {SHOWN} (digits)"
-    assert end == "1 files, 0.0 MB: 1 found"
+    assert end == "1 file, 0.0 MB: 1 found"
 
 
 def test_for_programs(place: Path) -> None:

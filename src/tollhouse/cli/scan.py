@@ -219,10 +219,14 @@ def _print(report: Report) -> None:
         click.echo(f"passed over: {count:,} × {excuse.place} {excuse.shown}: {excuse.reason}")
     if report.tests:
         click.echo(f"{report.tests:,} × familiar test numbers" + ("" if report.is_strict else "; --strict counts them"))
-    looked = [f"{report.files:,} files"] if report.files or not report.tables else []
-    looked += [f"{report.tables:,} tables"] if report.tables else []
+    looked = [_counted(report.files, "file")] if report.files or not report.tables else []
+    looked += [_counted(report.tables, "table")] if report.tables else []
     verdict = f"{report.count:,} found" if report.count else "nothing found"
     click.echo(f"{' and '.join(looked)}, {_megabytes(report.size)}: {verdict}")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _megabytes(size: int) -> str:
