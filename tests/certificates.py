@@ -54,13 +54,10 @@ class Authority:
         self.file = folder / f"{name.replace(' ', '-')}.pem"
         self.file.write_bytes(certificate.public_bytes(Encoding.PEM))
 
-    def server(self, name: str = "server") -> Pair:
-        """A certificate for servers on this machine."""
-        names = [
-            x509.DNSName("localhost"),
-            x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-        ]
-        return self._issue(name, ExtendedKeyUsageOID.SERVER_AUTH, names)
+    def server(self, name: str = "server", *, host: str = "") -> Pair:
+        """A certificate for servers on this machine, or on another one of that name."""
+        own = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        return self._issue(name, ExtendedKeyUsageOID.SERVER_AUTH, [x509.DNSName(host)] if host else own)
 
     def client(self, name: str = "client") -> Pair:
         """A certificate for a client with this name."""

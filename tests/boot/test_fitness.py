@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
@@ -14,6 +15,7 @@ from tests.servers import execute, remove_database, run_apart
 from tollhouse.boot.config import load_config
 from tollhouse.boot.fitness import acquirer_problem, home_problem, look, look_and_judge, require_fit
 from tollhouse.boot.production import Part
+from tollhouse.net.tls import server_context
 from tollhouse.store.embedded import Embedded
 from tollhouse.store.login import OWNER, SUPERUSER, Login, look_at_login
 from tollhouse.store.migrate import DatabaseUnreachable, check
@@ -164,6 +166,27 @@ async def test_whether_the_acquirer_answers() -> None:
         assert await acquirer_problem(config) == "Connection refused"
         holder.listen()
         assert await acquirer_problem(config) == ""
+
+
+async def test_whether_the_acquirer_proves_who_it_is(tmp_path: Path) -> None:
+    """With a sealed line, one that nobody vouches for is a problem, and so are files that cannot be used."""
+    authority, other = Authority(tmp_path), Authority(tmp_path, "other")
+    pair = authority.server()
+    async with await asyncio.start_server(
+        lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=server_context(pair.certificate, pair.key)
+    ) as host:
+        port = host.sockets[0].getsockname()[1]
+
+        async def problem(ca: Path) -> str:
+            settings = {"ACQUIRER_PORT": port, "ACQUIRER_LINE": "tls", "ACQUIRER_CA_FILE": ca}
+            return await acquirer_problem(
+                load_config({f"TOLLHOUSE_{name}": str(text) for name, text in settings.items()})
+            )
+
+        assert await problem(authority.file) == ""
+        assert "certificate verify failed" in await problem(other.file)
+        gone = tmp_path / "gone.pem"
+        assert await problem(gone) == f"TOLLHOUSE_ACQUIRER_CA_FILE={gone}: cannot be read: No such file or directory"
 
 
 def test_trust_is_refused(server: Embedded, home: Path) -> None:

@@ -111,6 +111,11 @@ REFUSED: list[tuple[dict[str, str], dict[str, Any], str]] = [
     ({"TOLLHOUSE_DIRECTORY_URL": ""}, {}, "TOLLHOUSE_DIRECTORY_URL=http://127.0.0.1:8402/ds: is the sandbox's"),
     ({"TOLLHOUSE_DIRECTORY_URL": "http://ds.example.com"}, {}, "TOLLHOUSE_DIRECTORY_URL=http://ds.example.com: is"),
     ({"TOLLHOUSE_DIRECTORY_URL": "https://localhost"}, {}, "TOLLHOUSE_DIRECTORY_URL=https://localhost: is the sandbox"),
+    (
+        {"TOLLHOUSE_ACQUIRER_HOST": "acquirer.example.com"},
+        {},
+        "TOLLHOUSE_ACQUIRER_LINE=plain: acquirer.example.com is another machine, and whoever is between reads card",
+    ),
     ({"TOLLHOUSE_LOG_LEVEL": "debug"}, {}, "TOLLHOUSE_LOG_LEVEL=debug: libraries tell of requests then; set info"),
     ({}, {"home": "lets others in"}, "TOLLHOUSE_HOME="),
     ({}, {"played_merchants": ("shop",)}, "TOLLHOUSE_HOME="),
@@ -130,6 +135,13 @@ def test_what_is_refused(settings: dict[str, str], facts: dict[str, Any], line: 
     (refused,) = said(None, settings, **facts)
     assert refused.startswith(line)
     assert "\n" not in refused
+
+
+@pytest.mark.parametrize("line", ["tls", "tunnel"])
+def test_lines_that_something_seals(line: str) -> None:
+    """To an acquirer elsewhere, by TLS of ours or by something around the line."""
+    settings = {"TOLLHOUSE_ACQUIRER_HOST": "acquirer.example.com", "TOLLHOUSE_ACQUIRER_LINE": line}
+    assert said(None, settings) == []
 
 
 def test_every_check_is_tested() -> None:

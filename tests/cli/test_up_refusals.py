@@ -48,6 +48,15 @@ def test_address_of_another_machine(tmp_path: Path) -> None:
     assert said.startswith("error: cannot listen on 192.0.2.1 (TOLLHOUSE_HOST): ")
 
 
+def test_sealed_line_to_the_acquirer(tmp_path: Path) -> None:
+    """The sandbox's acquirer speaks plain TCP, so a sealed line would never come up."""
+    said = refused(tmp_path / "home", acquirer_line="tls")
+    assert said.startswith(
+        "error: TOLLHOUSE_ACQUIRER_LINE=tls: is for `tollhouse serve` and `tollhouse work`; the sandbox"
+    )
+    assert not (tmp_path / "home").exists()
+
+
 def test_unknown_setting(tmp_path: Path) -> None:
     """A variable with our prefix that is no setting is refused with the nearest one."""
     said = refused(tmp_path / "home", acquirer_prot=8583)

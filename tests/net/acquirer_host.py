@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -89,8 +90,9 @@ class Peer:
 class Host:
     """An acquirer's host: answers the network messages itself and hands the test everything else."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.port = 0
+        self.tls = tls
         self.peers: list[Peer] = []
         self.signals: list[tuple[str, str]] = []  # terminal and code of each network message
         self.received: asyncio.Queue[tuple[Peer, Message]] = asyncio.Queue()
@@ -102,7 +104,7 @@ class Host:
 
     async def open(self) -> None:
         """Listen, on the port it had before if it had one."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def shut(self) -> None:
@@ -224,9 +226,12 @@ async def linked(
     answer_limit_seconds: float = PATIENCE_SECONDS,
     pace: Pace = PACE,
     is_open: bool = True,
+    comes_up: bool = True,
+    host_tls: ssl.SSLContext | None = None,
+    tls: Callable[[], ssl.SSLContext] | None = None,
 ) -> AsyncIterator[Desk]:
-    """A host, and a link to it whose lines are up."""
-    host, vault, log = Host(), Vault(), Journal()
+    """A host, and a link to it whose lines are up, if they can be."""
+    host, vault, log = Host(host_tls), Vault(), Journal()
     await host.open()
 
     async def on_unmatched(response: Response) -> None:
@@ -242,12 +247,13 @@ async def linked(
         answer_limit_seconds=answer_limit_seconds,
         jitter=lambda: 0.5,
         pace=pace,
+        tls=tls,
     )
     desk = Desk(host, link, vault, log)
     if not is_open:
         await host.shut()
     await link.start()
-    if is_open:
+    if is_open and comes_up:
         await desk.connected(len(terminals))
     try:
         yield desk

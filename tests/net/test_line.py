@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from dataclasses import replace
 
@@ -21,7 +20,7 @@ from tests.net.acquirer_host import (
     linked,
     request,
 )
-from tollhouse.acquirers.iso8583.fields import ECHO, SIGN_OFF, SIGN_ON, unpack
+from tollhouse.acquirers.iso8583.fields import ECHO, SIGN_OFF, SIGN_ON
 from tollhouse.acquirers.message import NoAnswer, NotSent
 from tollhouse.net.tcp import AcquirerLink
 
@@ -137,46 +136,6 @@ async def test_slow_but_whole_message_is_heard() -> None:
             peer.write(bytes([byte]))
             await asyncio.sleep(0)
         assert (await exchange).fields["39"] == "00"
-
-
-async def test_host_that_does_not_read() -> None:
-    """When the host takes nothing more, new requests are not sent rather than left lying in a buffer."""
-    stop = asyncio.Event()
-
-    async def signing_on_only(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        message = unpack(await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big")))
-        writer.write(framed({"t": "0810", "7": message["7"], "11": message["11"], "39": "00", "70": SIGN_ON}))
-        await stop.wait()
-        writer.transport.abort()
-
-    async with linked() as desk:
-        await desk.host.shut()
-        narrow = socket.socket()
-        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        narrow.bind(("127.0.0.1", desk.host.port))
-        server = await asyncio.start_server(signing_on_only, sock=narrow, limit=16)
-        await desk.connected(0)
-        await desk.connected(1)
-        exchanges = []
-        refused = None
-        for number in range(1, 200_000):
-            exchange = desk.start(request(number))
-            exchanges.append(exchange)
-            for _ in range(5):
-                await asyncio.sleep(0)
-            if exchange.done():
-                refused = exchange.exception()
-                break
-        assert isinstance(refused, NotSent)
-        stop.set()
-        outcomes = await asyncio.gather(*exchanges, return_exceptions=True)
-        server.close()
-        await server.wait_closed()
-        await desk.host.open()
-        await desk.connected(1)
-    assert all(isinstance(outcome, NoAnswer | NotSent) for outcome in outcomes)
-    assert desk.vault.events.count("left 000000000001") == 1
 
 
 async def test_refused_sign_on() -> None:

@@ -173,7 +173,7 @@ async def test_nobody_listening() -> None:
     assert desk.vault.events == []
     lost = next(fields for event, fields in desk.log.lines if event == "acquirer_line.lost")
     assert lost["address"] == f"127.0.0.1:{desk.host.port}"
-    assert lost["set_by"] == "TOLLHOUSE_ACQUIRER_HOST, TOLLHOUSE_ACQUIRER_PORT"
+    assert lost["set_by"] == "TOLLHOUSE_ACQUIRER_HOST, TOLLHOUSE_ACQUIRER_PORT, TOLLHOUSE_ACQUIRER_LINE"
 
 
 async def test_send_deadline_passed() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
 import secrets
 import typing
@@ -11,13 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
-from tollhouse.boot import retention
+from tollhouse.boot import readers, retention
 from tollhouse.boot.vault_place import TLS, TLS_NEEDS, read_place
-from tollhouse.source import Trusted
 
-ADDRESS_LENGTH_MAX = 200  # 3-D Secure has 256 for an address below ours
 PREFIX = "TOLLHOUSE_"
 
 
@@ -36,25 +32,6 @@ class Setting:
     read: Callable[[str], Any]
 
 
-def _text(pattern: str, expected: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(expected)
-        return text
-
-    return read
-
-
-def _choice(*names: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text.lower() not in names:
-            raise ValueError(f"expected {' or '.join(names)}")
-        return text.lower()
-
-    return read
-
-
-KEEPERS = ("file", "pkcs11", "transit", "components")
 # What each keeper of keys cannot do without.
 KEEPER_NEEDS = {
     "pkcs11": ("vault_pkcs11_module", "vault_pkcs11_token", "vault_pkcs11_pin_file"),
@@ -62,180 +39,124 @@ KEEPER_NEEDS = {
 }
 
 
-def _keepers(text: str) -> str:
-    names = [name.strip() for name in text.lower().split(",")]
-    if not set(names) <= set(KEEPERS) or len(set(names)) != len(names):
-        raise ValueError(f"expected {' or '.join(KEEPERS)}, or the new one and the old one with a comma between")
-    return ",".join(names)
-
-
-def _port(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
-        raise ValueError("expected a port from 1 to 65535")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds <= 3600:
-        raise ValueError("expected a number of seconds above 0, at most 3600")
-    return seconds
-
-
-def _path(text: str) -> Path:
-    if "\0" in text:
-        raise ValueError("expected a folder")
-    return Path(text).expanduser().absolute()
-
-
-def _web_address(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("expected an address such as https://pay.example.com")
-    if len(text) > ADDRESS_LENGTH_MAX:
-        raise ValueError(f"expected at most {ADDRESS_LENGTH_MAX} characters")
-    return text.rstrip("/")
-
-
-def _database_address(text: str) -> str:
-    if urlsplit(text).scheme not in ("postgres", "postgresql"):
-        raise ValueError("expected an address such as postgresql://tollhouse@db.example.com/tollhouse")
-    return text
-
-
-def _file(text: str) -> str:
-    return str(_path(text))
-
-
-def _days(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= 3650:
-        raise ValueError("expected a number of days from 1 to 3650")
-    return int(text)
-
-
-def _key_server(text: str) -> str:
-    parts = urlsplit(_web_address(text))
-    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
-        raise ValueError("expected https://, because keys go over it; http:// is for this machine alone")
-    return text.rstrip("/")
-
-
-def _proxies(text: str) -> str:
-    Trusted.parse(text)
-    return text
-
-
-def _count(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,6}", text) or not 1 <= int(text) <= 100_000:
-        raise ValueError("expected a number from 1 to 100000")
-    return int(text)
-
-
-_read_host = _text(r"[0-9A-Za-z_.:-]+", "expected the name or the address of a machine, such as 127.0.0.1 or 0.0.0.0")
-
-_read_label = _text(r"[ -~]{1,32}", "expected at most 32 printable characters")
-_read_name = _text(r"[0-9A-Za-z._-]{1,64}", "expected at most 64 letters, digits, dots and dashes")
-_read_users = _text(r"[0-9A-Za-z._-]+( *, *[0-9A-Za-z._-]+)*", "expected names of users with commas between")
-_read_mount = _text(r"[0-9A-Za-z_-]+(/[0-9A-Za-z_-]+)*", "expected a path such as transit or team/transit")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """What the gateway was told. A field `port` is the variable TOLLHOUSE_PORT and the flag --port."""
 
-    home: Annotated[Path, Setting(".tollhouse", "Folder of data, keys and logs.", _path)]
-    host: Annotated[str, Setting("127.0.0.1", "Address on which our HTTP servers listen.", _read_host)]
-    port: Annotated[int, Setting("8400", "Port of the gateway.", _port)]
-    shop_port: Annotated[int, Setting("8401", "Port of the demo shop.", _port)]
-    sandbox_port: Annotated[int, Setting("8402", "Port of the sandbox's books and controls.", _port)]
-    acquirer_host: Annotated[str, Setting("127.0.0.1", "Machine of the acquirer, ISO 8583 over TCP.", _read_host)]
-    acquirer_port: Annotated[int, Setting("8583", "Port of the acquirer.", _port)]
+    home: Annotated[Path, Setting(".tollhouse", "Folder of data, keys and logs.", readers.path)]
+    host: Annotated[str, Setting("127.0.0.1", "Address on which our HTTP servers listen.", readers.host)]
+    port: Annotated[int, Setting("8400", "Port of the gateway.", readers.port)]
+    shop_port: Annotated[int, Setting("8401", "Port of the demo shop.", readers.port)]
+    sandbox_port: Annotated[int, Setting("8402", "Port of the sandbox's books and controls.", readers.port)]
+    acquirer_host: Annotated[str, Setting("127.0.0.1", "Machine of the acquirer, ISO 8583 over TCP.", readers.host)]
+    acquirer_port: Annotated[int, Setting("8583", "Port of the acquirer.", readers.port)]
+    acquirer_line: Annotated[
+        str,
+        Setting(
+            "plain",
+            "What seals the line to the acquirer: tls; tunnel: something of yours around it; plain: nothing.",
+            readers.choice("plain", "tls", "tunnel"),
+        ),
+    ]
+    acquirer_ca_file: Annotated[
+        str, Setting("", "Certificates that the acquirer's must come from; empty: those of the system.", readers.file)
+    ]
+    acquirer_certificate_file: Annotated[
+        str,
+        Setting("", "Our certificate towards the acquirer, with its chain, PEM; empty: we show none.", readers.file),
+    ]
+    acquirer_key_file: Annotated[
+        str, Setting("", "Private key of that certificate, readable by us alone.", readers.file)
+    ]
     acquirer_demands_cvv: Annotated[
         str,
-        Setting("off", "Whether the acquirer takes cards with a security code only: on or off.", _choice("on", "off")),
+        Setting(
+            "off", "Whether the acquirer takes cards with a security code only: on or off.", readers.choice("on", "off")
+        ),
     ]
     public_url: Annotated[
-        str, Setting("", "How payers and merchants reach us; empty: http://127.0.0.1:<port>.", _web_address)
+        str, Setting("", "How payers and merchants reach us; empty: http://127.0.0.1:<port>.", readers.web_address)
     ]
     directory_url: Annotated[
         str,
         Setting(
-            "", "Directory server of 3-D Secure; empty: http://<host>:<sandbox port>/ds, the sandbox's.", _web_address
+            "",
+            "Directory server of 3-D Secure; empty: http://<host>:<sandbox port>/ds, the sandbox's.",
+            readers.web_address,
         ),
     ]
     database_url: Annotated[
-        str, Setting("", "Any Postgres 15 or newer; empty: the embedded one, in the home.", _database_address)
+        str, Setting("", "Any Postgres 15 or newer; empty: the embedded one, in the home.", readers.database_address)
     ] = field(repr=False)
     node: Annotated[
         str,
         Setting(
             "",
             "Name of this process among others on one database; empty: random at each start.",
-            _text(r"[0-9A-Za-z._-]{1,40}", "expected at most 40 letters, digits, dots and dashes"),
+            readers.matching(r"[0-9A-Za-z._-]{1,40}", "expected at most 40 letters, digits, dots and dashes"),
         ),
     ]
-    answer_limit_seconds: Annotated[float, Setting("15", "How long the acquirer may take to answer.", _seconds)]
+    answer_limit_seconds: Annotated[float, Setting("15", "How long the acquirer may take to answer.", readers.seconds)]
     in_flight_limit_seconds: Annotated[
-        float, Setting("60", "How long a request to the acquirer may still be on its way.", _seconds)
+        float, Setting("60", "How long a request to the acquirer may still be on its way.", readers.seconds)
     ]
     log_level: Annotated[
-        str, Setting("info", "Least important line to log.", _choice("debug", "info", "warning", "error"))
+        str, Setting("info", "Least important line to log.", readers.choice("debug", "info", "warning", "error"))
     ]
-    log_format: Annotated[str, Setting("text", "Lines for people or for machines.", _choice("text", "json"))]
+    log_format: Annotated[str, Setting("text", "Lines for people or for machines.", readers.choice("text", "json"))]
     mode: Annotated[
         str,
         Setting(
             "development",
             "development, or production: refuses to start with what is not fit for real cards.",
-            _choice("development", "production"),
+            readers.choice("development", "production"),
         ),
     ]
     tls_certificate_file: Annotated[
-        str, Setting("", "Certificate of the gateway with its chain, PEM; empty: plain HTTP.", _file)
+        str, Setting("", "Certificate of the gateway with its chain, PEM; empty: plain HTTP.", readers.file)
     ]
-    tls_key_file: Annotated[str, Setting("", "Private key of that certificate, PEM without a password.", _file)]
+    tls_key_file: Annotated[str, Setting("", "Private key of that certificate, PEM without a password.", readers.file)]
     trusted_proxies: Annotated[
         str,
         Setting(
             "",
             "Addresses or networks of the proxies before us, with commas; whom they name as the caller is believed.",
-            _proxies,
+            readers.proxies,
         ),
     ]
-    connections_max: Annotated[int, Setting("2000", "Most connections to the gateway at a time.", _count)]
+    connections_max: Annotated[int, Setting("2000", "Most connections to the gateway at a time.", readers.count)]
     connections_per_address_max: Annotated[
-        int, Setting("200", "Most of them from one address; proxies are not counted so.", _count)
+        int, Setting("200", "Most of them from one address; proxies are not counted so.", readers.count)
     ]
     vault_keys: Annotated[
         str,
         Setting(
             "file",
             "Who keeps the key-encryption key: file, pkcs11, transit or components; to move keys, the new and the old.",
-            _keepers,
+            readers.keepers,
         ),
     ]
     vault_key_period_days: Annotated[
-        int, Setting("365", "Age at which tollhouse vault key status asks for a new version.", _days)
+        int, Setting("365", "Age at which tollhouse vault key status asks for a new version.", readers.days)
     ]
-    vault_pkcs11_module: Annotated[str, Setting("", "PKCS#11 library of the HSM.", _file)]
-    vault_pkcs11_token: Annotated[str, Setting("", "Label of the token in the HSM.", _read_label)]
-    vault_pkcs11_pin_file: Annotated[str, Setting("", "File that holds the token's PIN, readable by us alone.", _file)]
+    vault_pkcs11_module: Annotated[str, Setting("", "PKCS#11 library of the HSM.", readers.file)]
+    vault_pkcs11_token: Annotated[str, Setting("", "Label of the token in the HSM.", readers.label)]
+    vault_pkcs11_pin_file: Annotated[
+        str, Setting("", "File that holds the token's PIN, readable by us alone.", readers.file)
+    ]
     vault_pkcs11_key: Annotated[
-        str, Setting("tollhouse", "Label of the keys in the token; each has -v and its version after it.", _read_name)
+        str, Setting("tollhouse", "Label of the keys in the token; each has -v and its version after it.", readers.name)
     ]
-    vault_transit_url: Annotated[str, Setting("", "Address of the OpenBao or Vault server.", _key_server)]
+    vault_transit_url: Annotated[str, Setting("", "Address of the OpenBao or Vault server.", readers.key_server)]
     vault_transit_mount: Annotated[
-        str, Setting("transit", "Path under which the server has its transit engine.", _read_mount)
+        str, Setting("transit", "Path under which the server has its transit engine.", readers.mount)
     ]
-    vault_transit_key: Annotated[str, Setting("tollhouse", "Name of the key in the transit engine.", _read_name)]
+    vault_transit_key: Annotated[str, Setting("tollhouse", "Name of the key in the transit engine.", readers.name)]
     vault_transit_token_file: Annotated[
-        str, Setting("", "File that holds the token for the server, readable by us alone.", _file)
+        str, Setting("", "File that holds the token for the server, readable by us alone.", readers.file)
     ]
     vault_transit_ca_file: Annotated[
-        str, Setting("", "Certificates that the server's must come from; empty: those of the system.", _file)
+        str, Setting("", "Certificates that the server's must come from; empty: those of the system.", readers.file)
     ]
     vault_url: Annotated[
         str,
@@ -248,16 +169,19 @@ class Config:
         Setting("", "Where tollhouse vault serve listens; empty: at the socket of TOLLHOUSE_VAULT_URL.", read_place),
     ]
     vault_users: Annotated[
-        str, Setting("", "Users who may speak with the vault at its socket; empty: its own alone.", _read_users)
+        str, Setting("", "Users who may speak with the vault at its socket; empty: its own alone.", readers.users)
     ]
-    vault_certificate_file: Annotated[str, Setting("", "This process's certificate towards vault or node.", _file)]
-    vault_key_file: Annotated[str, Setting("", "Private key of that certificate, readable by us alone.", _file)]
-    vault_ca_file: Annotated[str, Setting("", "Authority that certificates of vault and nodes are from.", _file)]
+    vault_certificate_file: Annotated[
+        str, Setting("", "This process's certificate towards vault or node.", readers.file)
+    ]
+    vault_key_file: Annotated[str, Setting("", "Private key of that certificate, readable by us alone.", readers.file)]
+    vault_ca_file: Annotated[str, Setting("", "Authority that certificates of vault and nodes are from.", readers.file)]
     vault_revoked_file: Annotated[
-        str, Setting("", "List of revoked certificates (PEM CRL), read again when it changes.", _file)
+        str, Setting("", "List of revoked certificates (PEM CRL), read again when it changes.", readers.file)
     ]
     vault_database_url: Annotated[
-        str, Setting("", "Database as the vault reaches it; empty: as TOLLHOUSE_DATABASE_URL.", _database_address)
+        str,
+        Setting("", "Database as the vault reaches it; empty: as TOLLHOUSE_DATABASE_URL.", readers.database_address),
     ] = field(repr=False)
     retention_cards_days: Annotated[
         int, Setting("540", "How long a card is kept for refunds of what was paid with it.", retention.read_cards)
@@ -270,7 +194,7 @@ class Config:
         int, Setting("3650", "How long the law wants the books; they are never purged.", retention.read_books)
     ]
     retention_purge: Annotated[
-        str, Setting("daily", "Whether workers purge by themselves: daily or off.", _choice("daily", "off"))
+        str, Setting("daily", "Whether workers purge by themselves: daily or off.", readers.choice("daily", "off"))
     ]
 
     @property
@@ -346,9 +270,14 @@ def _refuse_conflicts(config: Config) -> None:
                 f"{variable(name)}={port}: {taken[port]} has the same port; choose another for one of them"
             )
         taken[port] = variable(name)
-    for name, other in (("tls_certificate_file", "tls_key_file"), ("tls_key_file", "tls_certificate_file")):
-        if getattr(config, name) and not getattr(config, other):
-            raise ConfigError(f"{variable(other)}: is missing, and {variable(name)} is nothing without it")
+    for pair in (("tls_certificate_file", "tls_key_file"), ("acquirer_certificate_file", "acquirer_key_file")):
+        for name, other in (pair, pair[::-1]):
+            if getattr(config, name) and not getattr(config, other):
+                raise ConfigError(f"{variable(other)}: is missing, and {variable(name)} is nothing without it")
+    for name in ("acquirer_ca_file", "acquirer_certificate_file"):
+        if getattr(config, name) and config.acquirer_line != "tls":
+            line = f"{variable('acquirer_line')}={config.acquirer_line}"
+            raise ConfigError(f"{variable(name)}: is nothing with {line}; set that to tls, or leave this empty")
     for keeper in config.keepers:
         _refuse_missing(config, KEEPER_NEEDS.get(keeper, ()), f"{variable('vault_keys')}={keeper}")
     for name in ("vault_url", "vault_listen"):

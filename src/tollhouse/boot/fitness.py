@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import ssl
 import stat
 from collections.abc import Awaitable
 from datetime import UTC, datetime
@@ -15,7 +16,8 @@ import asyncpg
 import structlog
 from cryptography import x509
 
-from tollhouse.boot.config import Config, settings, variable
+from tollhouse.boot.acquirer_line import line_tls
+from tollhouse.boot.config import Config, ConfigError, settings, variable
 from tollhouse.boot.cores import forbid_core_dumps, forbid_looking_in, is_dumpable
 from tollhouse.boot.production import Facts, Finding, Part, Unfit, database_settings, findings, has_keys
 from tollhouse.boot.server import certificates_of
@@ -83,10 +85,15 @@ async def look(config: Config, part: Part | None = None) -> Facts:
 
 
 async def acquirer_problem(config: Config) -> str:
-    """Why the acquirer cannot be connected to; empty when it can."""
+    """Why the acquirer cannot be connected to, or does not prove who it is; empty when all is well."""
     try:
+        seal = line_tls(config)
         async with asyncio.timeout(ACQUIRER_SECONDS_MAX):
-            _, writer = await asyncio.open_connection(config.acquirer_host, config.acquirer_port)
+            _, writer = await asyncio.open_connection(
+                config.acquirer_host, config.acquirer_port, ssl=seal() if seal else None
+            )
+    except (ConfigError, ssl.SSLError) as problem:
+        return " ".join(str(problem).split())
     except (OSError, TimeoutError) as problem:
         if isinstance(problem, TimeoutError):
             return "no answer"

@@ -202,6 +202,14 @@ def _directory(facts: Facts) -> list[str]:
     return []
 
 
+def _line_to_acquirer(facts: Facts) -> list[str]:
+    config = facts.config
+    if config.acquirer_line != "plain" or are_loopback([config.acquirer_host]):
+        return []
+    problem = f"{config.acquirer_host} is another machine, and whoever is between reads card numbers; set tls"
+    return [_line(facts, "acquirer_line", f"{problem}, or tunnel if something of yours seals that way")]
+
+
 def _acquirers(facts: Facts) -> list[str]:
     played = [project.name for project in facts.projects if project.is_live and route(project) == SANDBOX]
     if played:
@@ -295,6 +303,7 @@ CHECKS = (
     Check(about="public address", look=_public_url, parts=_SERVING),
     Check(about="TLS of the API", look=_tls, parts=(Part.GATEWAY,)),
     Check(about="directory server of 3-D Secure", look=_directory, parts=_SERVING),
+    Check(about="line to the acquirer", look=_line_to_acquirer, parts=_SERVING),
     Check(about="acquirers of projects", look=_acquirers, warn=_unpaid, parts=_SERVING),
     Check(about="keys of projects", look=_project_keys, parts=_SERVING),
     Check(about="merchants that were played", look=_played),

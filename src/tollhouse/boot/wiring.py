@@ -13,6 +13,7 @@ from tollhouse.acquirers import ACQUIRERS
 from tollhouse.acquirers.message import Response
 from tollhouse.api.widget.watch import Watch
 from tollhouse.api.wire import JsonWire
+from tollhouse.boot.acquirer_line import line_tls
 from tollhouse.boot.chance import NodeIds, NodeNaming, SystemClock, new_node, new_terminals
 from tollhouse.boot.config import Config
 from tollhouse.boot.directory import KnownDirectory
@@ -156,6 +157,7 @@ def _ways(config: Config, vault: NodeVault, terminals: Sequence[str], on_unmatch
         log=structlog.get_logger(),
         answer_limit_seconds=config.answer_limit_seconds,
         monotonic=SystemClock().monotonic,
+        tls=line_tls(config),
     )
     directory = DirectoryLink(config.directory_url, egress=vault)
     return _Ways(webhooks=WebhookSender(), acquirer=acquirer, directory=directory)

@@ -52,6 +52,11 @@ def command(config: Config) -> None:
             f"TOLLHOUSE_TLS_CERTIFICATE_FILE={config.tls_certificate_file}: is for `tollhouse serve`;"
             " what `tollhouse up` starts speaks plain HTTP on this machine, so unset it"
         )
+    if config.acquirer_line == "tls":
+        raise Failure(
+            "TOLLHOUSE_ACQUIRER_LINE=tls: is for `tollhouse serve` and `tollhouse work`; the sandbox's acquirer, which"
+            " `tollhouse up` starts, speaks plain TCP on this machine, so unset it"
+        )
     log = MergedLog(config.log_format)
     if config.home.exists():
         make_home(config.home)

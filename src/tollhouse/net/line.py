@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from tollhouse.acquirers.iso8583.fields import ECHO, LENGTH_BYTES, SIGN_OFF, SIGN_ON, Garbled
+from tollhouse.net.tls import CertificateUnusable
 
 MESSAGE_BYTES_MAX = 4096
-SET_BY = "TOLLHOUSE_ACQUIRER_HOST, TOLLHOUSE_ACQUIRER_PORT"  # for who reads that it cannot be reached
+# For whoever reads that it cannot be reached.
+SET_BY = "TOLLHOUSE_ACQUIRER_HOST, TOLLHOUSE_ACQUIRER_PORT, TOLLHOUSE_ACQUIRER_LINE"
 NETWORK_REQUEST, NETWORK_ANSWER = "0800", "0810"
 
 Fields = dict[str, str]
@@ -69,7 +72,10 @@ def answer_key(mti: str, fields: Mapping[str, str], dialect: Dialect) -> Key:
 
 
 class Line:
-    """The connection of one terminal. `on_unmatched` gets what nobody waits for, `on_change` hears of up and down."""
+    """The connection of one terminal. `on_unmatched` gets what nobody waits for, `on_change` hears of up and down.
+
+    `tls` makes what seals a connection, anew for each, as its files may have changed; without it lines are plain TCP.
+    """
 
     def __init__(
         self,
@@ -83,14 +89,16 @@ class Line:
         log: Log,
         on_unmatched: Callable[[Fields], Awaitable[None]],
         on_change: Callable[[], None],
+        tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self.terminal = terminal
         self.is_up = False
-        self._host, self._port = host, port
+        self._host, self._port, self._tls = host, port, tls
         self._dialect, self._pace, self._jitter, self._log = dialect, pace, jitter, log
         self._on_unmatched, self._on_change = on_unmatched, on_change
         self._waiting: dict[Key, asyncio.Future[Fields | None]] = {}
         self._writer: asyncio.StreamWriter | None = None
+        self._wire: asyncio.WriteTransport | None = None  # below TLS, where that is; else the writer's own
         self._heard_at = 0.0
         self._doubted = asyncio.Event()
         self._stans = itertools.cycle(range(1, 1_000_000))
@@ -102,13 +110,14 @@ class Line:
 
         Otherwise a message would lie in our buffer and leave long after its send deadline.
         """
-        writer = self._writer
-        return (
-            self.is_up
-            and writer is not None
-            and not writer.is_closing()
-            and writer.transport.get_write_buffer_size() == 0
-        )
+        return self.is_up and self._writer is not None and not self._writer.is_closing() and not self.unsent_bytes
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much was written that the system has not taken yet: TLS has a buffer of its own above the socket's."""
+        if self._writer is None or self._wire is None:
+            return 0
+        return sum(buffer.get_write_buffer_size() for buffer in {self._writer.transport, self._wire})
 
     @property
     def waiting(self) -> list[asyncio.Future[Fields | None]]:
@@ -161,11 +170,7 @@ class Line:
     async def _live(self) -> None:
         """From connecting to losing the connection; always ends with an exception."""
         async with asyncio.timeout(self._pace.connect_seconds):
-            reader, writer = await asyncio.open_connection(self._host, self._port)
-        if writer.get_extra_info("sockname") == writer.get_extra_info("peername"):
-            # TCP lets a connection to an unused local port meet itself, and we would sign on to ourselves.
-            writer.transport.abort()
-            raise LineLost("connected to itself")
+            reader, writer = await self._connect()
         self._writer = writer
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -173,6 +178,21 @@ class Line:
                 tasks.create_task(self._sign_on_and_echo())
         finally:
             self._hang_up(writer)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection, with the acquirer's certificate and name proved if it is sealed."""
+        reader, writer = await asyncio.open_connection(self._host, self._port)
+        self._wire = writer.transport
+        try:
+            if writer.get_extra_info("sockname") == writer.get_extra_info("peername"):
+                # TCP lets a connection to an unused local port meet itself, and we would sign on to ourselves.
+                raise LineLost("connected to itself")
+            if self._tls is not None:
+                await writer.start_tls(self._tls(), server_hostname=self._host)
+        except BaseException:
+            self._wire.abort()
+            raise
+        return reader, writer
 
     def _hang_up(self, writer: asyncio.StreamWriter) -> None:
         self._writer = None
@@ -257,7 +277,7 @@ class Line:
 
     def _answer_network(self, fields: Fields) -> None:
         """The acquirer asks whether we are there."""
-        if self._writer is not None and self._writer.transport.get_write_buffer_size() == 0:
+        if self._writer is not None and not self.unsent_bytes:
             kept = {number: value for number, value in fields.items() if number in ("7", "11", "37", "41", "70")}
             raw = self._dialect.pack(NETWORK_ANSWER, {**kept, "39": "00"})
             self._writer.write(len(raw).to_bytes(LENGTH_BYTES, "big") + raw)
@@ -268,7 +288,7 @@ def _why(problem: BaseException) -> str:
         return "the acquirer closed the connection"
     if isinstance(problem, TimeoutError):
         return "connecting took too long"
-    if isinstance(problem, OSError | LineLost):
+    if isinstance(problem, OSError | LineLost | CertificateUnusable):
         return str(problem)
     # What it says may hold a part of a message.
     return type(problem).__name__

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol
@@ -54,6 +55,7 @@ class AcquirerLink:
         jitter: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = time.monotonic,
         pace: Pace | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self._egress, self._on_unmatched, self._log = egress, on_unmatched, log
         self._answer_limit_seconds = answer_limit_seconds
@@ -75,6 +77,7 @@ class AcquirerLink:
                 log=log,
                 on_unmatched=self._unmatched.put,
                 on_change=self._note_change,
+                tls=tls,
             )
             for terminal in terminals
         }
