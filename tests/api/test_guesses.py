@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.client import Answered, Shop
+from tests.api.client import PAYMENT, Answered, Shop
+from tests.api.test_card_tokens import by_token, card_token
 from tests.worlds import TWO_STAGE
 from tollhouse.api.guessing import ALARM, ALLOWANCES, Secret
 from tollhouse.guessing import LOCK_SECONDS
@@ -125,3 +126,23 @@ async def test_tokens_of_cards(shop: Shop) -> None:
     assert (await shop.call("token/info", asked, source=ATTACKER)).status == 429
     assert (await shop.call("token/info", asked, source=HOME, project=TWO_STAGE.name)).code == "token_not_found"
     assert (await shop.call("session/create", {}, source=HOME)).status == 200
+
+
+async def test_payments_with_tokens_of_cards_count_too(shop: Shop) -> None:
+    """Wrong ones are counted whatever call shows them; one that was right before is taken on, a new one after a minute.
+
+    Cards that are given openly are no guesses.
+    """
+    known, new = await card_token(shop), await card_token(shop)
+    assert (await shop.call("session/init/payment", by_token("tokenized_card", token=known))).status == 200
+    wrong = by_token("tokenized_card", token="tc_" + "a" * 43)
+    calls = ("session/init/payment", "session/create")
+    for number in range(ALLOWANCES[Secret.CARD_TOKEN].burst):
+        assert (await shop.call(calls[number % 2], wrong)).code == "token_not_found"
+    for call in calls:
+        assert (await shop.call(call, wrong)).status == 429
+        assert (await shop.call(call, by_token("tokenized_card", token=new))).status == 429
+        assert (await shop.call(call, by_token("tokenized_card", token=known))).status == 200
+    assert (await shop.call("session/init/payment", PAYMENT)).status == 200
+    shop.world.clock.move(LOCK_SECONDS)
+    assert (await shop.call("session/init/payment", by_token("tokenized_card", token=new))).status == 200

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tollhouse.api.access import Access, Projects
-from tollhouse.api.guessing import Guess, GuessLimits, Secret
+from tollhouse.api.guessing import GuessLimits, Secret, guess_of
 from tollhouse.api.problems import REPEATED, REPEATED_SESSION, Reply, reply_to
 from tollhouse.api.sessions import Method, find_method
 from tollhouse.api.wire.document import read_json
@@ -147,17 +147,6 @@ class Calls:
         finally:
             self._in_flight.discard(mine)
 
-    async def _tell(self, arrival: Arrival, asked: Any) -> bytes:
-        """The answer of a method that changes nothing. Who asks for too many tokens that do not exist must wait."""
-        assert arrival.method.answer is not None
-        guess = Guess(Secret.CARD_TOKEN, f"project {arrival.project.name}", "")
-        self._guesses.require_few(guess)
-        try:
-            return await arrival.method.answer(self._world, arrival.project, asked)
-        except TokenUnknown:
-            self._guesses.wrong(guess)
-            raise
-
     async def _carry_out(self, arrival: Arrival, members: dict[str, Any], claim: KeyClaim | None) -> Reply:
         world, method, project = self._world, arrival.method, arrival.project
         besides = Besides(now=world.clock.now(), submerchant=arrival.header(b"x-partner-submerchant"))
@@ -170,9 +159,23 @@ class Calls:
             raise NotPermitted(asked.lacks)
         if asked.session_id is not None and not SESSION_ID.fullmatch(asked.session_id):
             raise SessionUnknown
+        guess = None
+        if asked.shown_token is not None:
+            guess = guess_of(Secret.CARD_TOKEN, f"project {project.name}", asked.shown_token)
+        self._guesses.require(guess)
+        try:
+            reply = await self._do(arrival, asked, claim)
+        except TokenUnknown:
+            self._guesses.wrong(guess)
+            raise
+        self._guesses.right(guess)
+        return reply
+
+    async def _do(self, arrival: Arrival, asked: Any, claim: KeyClaim | None) -> Reply:
+        world, method, project = self._world, arrival.method, arrival.project
         if method.answer is not None:
-            return Reply(status=200, body=await self._tell(arrival, asked), headers={})
-        assert method.carry_out is not None, "what no project has was refused above"
+            return Reply(status=200, body=await method.answer(world, project, asked), headers={})
+        assert method.carry_out is not None, "what no project has was refused before"
         note = _note(arrival, 200)
         call = Call(project=project, api_version=arrival.api_version, note=note, claim=claim)
         try:

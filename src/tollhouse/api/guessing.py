@@ -66,11 +66,11 @@ class GuessLimits:
         self._denied = denied
         self._guesses = {secret: Guesses(allowance) for secret, allowance in ALLOWANCES.items()}
         self._alarms = Guesses(ALARM, sources_max=PROJECTS_MAX)
-        self._familiar = Familiar()
+        self._familiar = {secret: Familiar() for secret in Secret}
 
     def require(self, guess: Guess | None) -> None:
         """Refuse who guessed too often, unless they were right about this before. Raises `GuessedTooOften`."""
-        if guess is not None and self._key(guess) not in self._familiar:
+        if guess is not None and (guess.place, guess.about) not in self._familiar[guess.secret]:
             self.require_few(guess)
 
     def require_few(self, guess: Guess | None) -> None:
@@ -82,7 +82,7 @@ class GuessLimits:
     def right(self, guess: Guess | None) -> None:
         """It was no guess: it is right."""
         if guess is not None:
-            self._familiar.remember(*self._key(guess))
+            self._familiar[guess.secret].remember(guess.place, guess.about)
 
     def wrong(self, guess: Guess | None) -> None:
         """It was wrong. Raises `GuessedTooOften` when meanwhile others of the same place were too many."""
@@ -94,9 +94,6 @@ class GuessLimits:
         """A wrong signature for a project that there is."""
         if self._alarms.count(project, self._now()):
             self._tell(Secret.SIGNATURE, f"project {project}", "from many places; nobody is refused for it")
-
-    def _key(self, guess: Guess) -> tuple[str, str]:
-        return guess.place, guess.about
 
     def _now(self) -> float:
         return self._monotonic()
