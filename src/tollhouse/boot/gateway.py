@@ -32,6 +32,7 @@ from tollhouse.worker.loops import recover_loop
 PROJECT_FRESH_SECONDS = 1.0
 SWEEP_SECONDS = 600
 READY_SECONDS_MAX = 2
+READY_FRESH_SECONDS = 0.5
 
 Needed = Mapping[str, Callable[[], Awaitable[object]]]
 
@@ -75,14 +76,25 @@ class FreshProjects:
 
 
 class Readiness:
-    """Whether everything that a call needs answers. Strangers hear who does not; the log hears why, once."""
+    """Whether everything that a call needs answers. Strangers hear who does not; the log hears why, once.
 
-    def __init__(self, needed: Needed, log: Log) -> None:
-        self._needed, self._log = needed, log
+    Anybody may ask, and each look goes as far as the HSM or the key server: so all who ask at about a time share one.
+    """
+
+    def __init__(self, needed: Needed, log: Log, *, fresh_seconds: float = READY_FRESH_SECONDS) -> None:
+        self._needed, self._log, self._fresh_seconds = needed, log, fresh_seconds
+        self._look: asyncio.Task[str] | None = None
+        self._looked_at = 0.0
         self._told = ("", "")
 
     async def who_is_away(self) -> str:
         """The first that does not answer; empty when all do."""
+        now = time.monotonic()
+        if self._look is None or (self._look.done() and now - self._looked_at > self._fresh_seconds):
+            self._look, self._looked_at = asyncio.create_task(self._find_out()), now
+        return await asyncio.shield(self._look)
+
+    async def _find_out(self) -> str:
         asked = ""
         try:
             async with asyncio.timeout(READY_SECONDS_MAX):
