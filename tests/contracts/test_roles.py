@@ -258,13 +258,15 @@ async def test_who_may_not_make_roles_is_told(database: str) -> None:
     assert await grant_again(database) is None
 
 
-async def test_a_mighty_role_is_refused(superuser: str) -> None:
+@pytest.mark.parametrize("might", ["CREATEDB", "IN ROLE pg_read_server_files", "IN ROLE pg_execute_server_program"])
+async def test_a_mighty_role_is_refused(superuser: str, might: str) -> None:
     """A role of the right name that may do more than it should is refused, not used."""
-    roles = Roles(gateway="mighty_gateway", vault="mighty_vault")
-    await execute(superuser, "CREATE ROLE mighty_gateway CREATEDB LOGIN")
-    with pytest.raises(RolesRefused, match="role mighty_gateway may do more than"):
+    name = "mighty_" + might.split("_", 1)[-1].lower()
+    roles = Roles(gateway=f"{name}_gateway", vault=f"{name}_vault")
+    await execute(superuser, f"CREATE ROLE {roles.gateway} LOGIN {might}")
+    with pytest.raises(RolesRefused, match=f"role {roles.gateway} may do more than"):
         await make(superuser, roles)
-    await execute(superuser, "DROP ROLE mighty_gateway", "DROP ROLE mighty_vault")
+    await execute(superuser, f"DROP ROLE {roles.gateway}", f"DROP ROLE {roles.vault}")
 
 
 async def test_the_script_does_the_same(database: str, superuser: str) -> None:

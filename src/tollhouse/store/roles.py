@@ -42,10 +42,16 @@ _MAY_GRANT = """
 SELECT pg_has_role(current_user, $2, 'MEMBER')
     AND (SELECT count(*) = cardinality($1::text[]) FROM pg_roles WHERE rolname = ANY($1::text[]))
 """
+# Roles of every server whose members go around the rights on tables.
+_MIGHTY = (
+    "pg_execute_server_program", "pg_read_all_data", "pg_read_server_files", "pg_write_all_data",
+    "pg_write_server_files",
+)  # fmt: skip
 _TOO_MIGHTY = """
 SELECT rolname FROM pg_roles WHERE rolname = ANY($1::text[])
     AND (rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls OR rolreplication OR pg_has_role(oid, $2, 'MEMBER')
-        OR pg_has_role(oid, 'pg_read_all_data', 'MEMBER') OR pg_has_role(oid, 'pg_write_all_data', 'MEMBER'))
+        OR EXISTS (SELECT FROM pg_roles AS mighty WHERE mighty.rolname = ANY($3::text[])
+            AND pg_has_role(pg_roles.oid, mighty.oid, 'MEMBER')))
 ORDER BY 1
 """
 
@@ -135,7 +141,7 @@ async def _tables(connection: asyncpg.Connection) -> list[tuple[str, str]]:
 
 
 async def _grant(connection: asyncpg.Connection, roles: Roles, database: str, owner: str) -> None:
-    mighty = [row["rolname"] for row in await connection.fetch(_TOO_MIGHTY, roles.both, owner)]
+    mighty = [row["rolname"] for row in await connection.fetch(_TOO_MIGHTY, roles.both, owner, _MIGHTY)]
     if mighty:
         raise RolesRefused(f"role {mighty[0]} may do more than a role of Tollhouse should; take its other rights away")
     try:
