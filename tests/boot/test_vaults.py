@@ -50,6 +50,8 @@ def test_places(text: str, place: Place) -> None:
         "tls://vault:99999",
         "tls://vault:8404/path",
         "tls://me@vault:8404",
+        "tls://my vault:8404",
+        "tls://vault!:8404",
         "unix://relative/vault.sock",
         "unix:///" + "x" * 100,
     ],

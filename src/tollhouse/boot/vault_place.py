@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tollhouse.boot import readers
 from tollhouse.vault.keys import KeysRefused
 
 UNIX, TLS = "unix", "tls"
@@ -60,7 +61,7 @@ def place_of(text: str, home: Path) -> Place:
     is_whole = parts.scheme == TLS and parts.hostname and port and not (parts.path or parts.query or parts.username)
     if not is_whole:
         raise ValueError(EXPECTED)
-    return Place(host=parts.hostname or "", port=port or 0)
+    return Place(host=readers.host(parts.hostname or ""), port=port or 0)
 
 
 def listening_place(url: str, listen: str, home: Path) -> Place:
