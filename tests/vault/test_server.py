@@ -137,6 +137,21 @@ async def test_what_left_while_the_vault_was_away_is_erased(place: Running) -> N
     await until(lambda: not keys_left(place))
 
 
+async def test_closing_waits_for_what_is_still_to_be_erased(place: Running) -> None:
+    """A node that is stopped while the vault comes back ends in order, and leaves no code behind."""
+    place.limit_seconds = 10
+    vault = await remote(place)
+    sealed = await vault.seal_cvv("shop", CVV("123"))
+    await place.end()
+    stopped = asyncio.create_task(vault.erase_cvv(sealed))
+    await asyncio.sleep(0)
+    stopped.cancel()
+    await asyncio.gather(stopped, return_exceptions=True)
+    await place.serve()
+    await vault.close()
+    assert not keys_left(place)
+
+
 async def test_erasing_goes_over_a_lost_connection(place: Running) -> None:
     """A connection that breaks during the call is no reason to give up."""
     place.limit_seconds = 10

@@ -73,9 +73,10 @@ class RemoteVault:
 
     async def close(self) -> None:
         """Erase what is still to be erased, if the vault is there, and hang up."""
-        if self._erasing is not None:
-            await asyncio.wait([self._erasing], timeout=self._limit_seconds)
-            self._erasing.cancel()
+        erasing = self._erasing  # which forgets itself when it is done
+        if erasing is not None:
+            await asyncio.wait([erasing], timeout=self._limit_seconds)
+            erasing.cancel()
         if self._owed:
             self._log.warning("security codes are left for the vault's sweep", count=len(self._owed))
         for task in self._beside:
