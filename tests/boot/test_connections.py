@@ -43,13 +43,17 @@ def on_uvloop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., N
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Says how many bytes it was sent; at /large as many as fill every buffer."""
+    """Says how many bytes it was sent; at /large as many as fill every buffer; at /stream nothing until its end."""
     size, more = 0, True
     while more:
         message = await receive()
         if message["type"] != "http.request":
             return
         size, more = size + len(message["body"]), message["more_body"]
+    if scope["path"] == "/stream":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await receive()
+        return
     body = b"x" * 50_000_000 if scope["path"] == "/large" else b"%d" % size
     headers = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -113,6 +117,50 @@ class Caller:
     async def is_cut_off(self) -> bool:
         """Whether the server hangs up without a word."""
         return await self.all_after() == b""
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: gateway.example\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@on_uvloop
+async def test_trailers_are_refused() -> None:
+    """Who named themselves in the head is not named anew behind the body."""
+    async with serving(BOUNDS) as (_, port):
+        caller = await Caller.connect(port)
+        answered = await caller.all_after(CHUNKED + b"2\r\n{}\r\n0\r\nX-Forwarded-For: 203.0.113.99\r\n\r\n")
+        assert answered.startswith(b"HTTP/1.1 400 ")
+        assert answered.count(b"HTTP/1.1") == 1
+
+
+ENDLESS = {
+    "trailer": CHUNKED + b"2\r\n{}\r\n0\r\nX: ",
+    "chunk's extension": CHUNKED + b"2;x=",
+    "empty lines": GET + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("beginning", ENDLESS.values(), ids=ENDLESS)
+@on_uvloop
+async def test_lines_around_a_body_that_never_end(beginning: bytes) -> None:
+    """What is neither head nor body is bounded as a head is."""
+    piece = b"\r\n" * 32_768 if beginning.startswith(GET) else b"a" * 65_536
+    async with serving(BOUNDS) as (_, port):
+        caller = await Caller.connect(port)
+        await caller.all_after(beginning, *[piece] * 200)
+
+
+@on_uvloop
+async def test_a_hang_up_is_told_to_every_request() -> None:
+    """Also to one that was overtaken by others on its connection, which wait for it."""
+    async with serving(BOUNDS) as (server, port):
+        caller = await Caller.connect(port)
+        waiting = b"POST / HTTP/1.1\r\nHost: gateway.example\r\nContent-Length: 0\r\n\r\n"
+        caller.writer.write(b"GET /stream HTTP/1.1\r\nHost: gateway.example\r\n\r\n" + waiting * 2)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await caller.reader.readuntil(b"\r\n\r\n")
+            await caller.close()
+            while server.server_state.tasks:
+                await asyncio.sleep(0.01)
 
 
 @on_uvloop

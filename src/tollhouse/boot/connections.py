@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from tollhouse.api.wire.answers import refused_body
 from tollhouse.refusal import RequestInvalid, RequestTooLarge
@@ -98,7 +98,7 @@ class _Refused(Exception):
 _WORDS = {
     400: RequestInvalid("", "this is no HTTP request"),
     408: RequestInvalid("", "the request did not arrive in time"),
-    431: RequestTooLarge(f"the request line and headers are larger than {HEAD_BYTES_MAX // 1024} KiB or too many"),
+    431: RequestTooLarge(f"request line, headers or trailers are larger than {HEAD_BYTES_MAX // 1024} KiB or too many"),
 }
 
 
@@ -118,6 +118,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_in_head = True
         self._is_begun = False
         self._is_refused = False
+        self._has_body = False
+        self._overtaken: list[RequestResponseCycle] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
         """Asked for by the loop; with TLS, once keys are agreed on."""
@@ -130,16 +132,19 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_since = self.loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Asked for by the loop."""
+        """Asked for by the loop. uvicorn tells the request that came last; those before it hear of it here."""
         self._doorway.leave(self, self._address)
         super().connection_lost(exc)
+        for cycle in self._overtaken:
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         """Asked for by the loop."""
         if self._is_refused:
             return
         self._unset_keepalive_if_required()
-        heads, was_in_head = self._heads, self._is_in_head
+        heads, was_in_head, self._has_body = self._heads, self._is_in_head, False
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -149,9 +154,10 @@ class BoundedProtocol(HttpToolsProtocol):
             cause = error.__context__
             self._refuse(cause.status if isinstance(cause, _Refused) else 400)
         else:
-            # A line that never ends is not told by the parser: so count what is of one head for certain.
-            is_same_head = was_in_head and self._is_in_head and heads == self._heads
-            self._unparsed_bytes = self._unparsed_bytes + len(data) if is_same_head else 0
+            # A line that never ends is not told by the parser: so count what is of one head for certain, and what is
+            # neither head nor body: lengths of chunks, trailers, empty lines.
+            is_same = was_in_head == self._is_in_head and heads == self._heads and not self._has_body
+            self._unparsed_bytes = self._unparsed_bytes + len(data) if is_same else 0
             if self._unparsed_bytes > HEAD_BYTES_MAX:
                 self._refuse(431)
 
@@ -169,7 +175,9 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Asked for by the parser."""
+        """Asked for by the parser. After the body they would still become headers, which others have looked at."""
+        if not self._is_in_head:
+            raise _Refused(400)
         self._header_count += 1
         self._count(len(name) + len(value))
         super().on_header(name, value)
@@ -182,7 +190,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_in_head = False
         self._head_since = None
         self._body_since = self.loop.time()
+        self._overtaken = [cycle for cycle in (*self._overtaken, self.cycle) if cycle and not cycle.response_complete]
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Asked for by the parser."""
+        self._has_body = True
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Asked for by the parser, at the last byte of a request."""
@@ -218,7 +232,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_refused = True
         is_answering = self.cycle is not None and not self.cycle.response_complete
         awaits_answer = is_answering and self._body_since is not None and not self.cycle.response_started
-        says_nothing = status == 408 and not self._is_begun
+        is_answered = self.cycle is not None and self.cycle.response_complete and self._body_since is not None
+        says_nothing = is_answered or (status == 408 and not self._is_begun)
         if (not is_answering or awaits_answer) and not self.pipeline and not says_nothing:
             self.transport.write(_answer(status, self._doorway.headers))
         self.transport.close()
