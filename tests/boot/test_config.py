@@ -153,6 +153,8 @@ def test_unknown_variable(name: str, near: str | None) -> None:
         ("PORT", "65536", "expected a port from 1 to 65535"),
         ("PORT", "８４００", "expected a port from 1 to 65535"),
         ("SANDBOX_PORT", "8400", "TOLLHOUSE_SANDBOX_PORT=8400: TOLLHOUSE_PORT has the same port; choose another"),
+        ("ACQUIRER_HOST", "a..b", "TOLLHOUSE_ACQUIRER_HOST='a..b': expected the name or the address of a machine"),
+        ("ACQUIRER_HOST", "a" * 64, "expected the name or the address of a machine"),
         ("HOST", "a b", "TOLLHOUSE_HOST='a b': expected the name or the address of a machine"),
         ("PUBLIC_URL", "javascript:alert(1)", "expected an address such as https://pay.example.com"),
         ("PUBLIC_URL", "https://pay.example.com/?a=1", "expected an address such as"),

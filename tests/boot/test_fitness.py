@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
@@ -18,7 +19,7 @@ from tollhouse.boot.production import Part
 from tollhouse.net.tls import server_context
 from tollhouse.store.embedded import Embedded
 from tollhouse.store.login import OWNER, SUPERUSER, Login, look_at_login
-from tollhouse.store.migrate import DatabaseUnreachable, check
+from tollhouse.store.migrate import MIGRATIONS, DatabaseUnreachable, apply, check
 
 LOGINS = """\
 local all strict scram-sha-256
@@ -187,6 +188,26 @@ async def test_whether_the_acquirer_proves_who_it_is(tmp_path: Path) -> None:
         assert "certificate verify failed" in await problem(other.file)
         gone = tmp_path / "gone.pem"
         assert await problem(gone) == f"TOLLHOUSE_ACQUIRER_CA_FILE={gone}: cannot be read: No such file or directory"
+
+
+def test_a_database_of_an_older_release(empty_database: str, home: Path, tmp_path: Path) -> None:
+    """Is looked at as far as it goes; the start itself says that its schema is not current."""
+    old = tmp_path / "old"
+    old.mkdir()
+    for file in sorted(MIGRATIONS.glob("*.sql"))[:4]:
+        shutil.copy(file, old)
+    run_apart(apply(empty_database, old))
+    config = load_config({"TOLLHOUSE_HOME": str(home), "TOLLHOUSE_DATABASE_URL": empty_database})
+    assert "database" in [finding.about for finding in look_and_judge(config)]
+
+
+def test_a_certificate_that_only_openssl_takes(home: Path, tmp_path: Path) -> None:
+    """Is refused by a line that names it."""
+    pair = Authority(tmp_path).server()
+    pair.certificate.write_text(pair.certificate.read_text().replace("BEGIN CERT", "BEGIN TRUSTED CERT"))
+    settings = {"home": home, "tls_certificate_file": pair.certificate, "tls_key_file": pair.key}
+    lines = [line for one in look_and_judge(load_config({}, **settings)) for line in one.refused]
+    assert any(str(pair.certificate) in line for line in lines)
 
 
 def test_trust_is_refused(server: Embedded, home: Path) -> None:

@@ -18,6 +18,7 @@ from tollhouse.boot.production import (
     address_problems,
     database_settings,
     findings,
+    has_keys,
 )
 from tollhouse.merchant import Project, PublicKey
 from tollhouse.signing import public_key_pem
@@ -57,10 +58,11 @@ def said(part: Part | None = None, settings: Mapping[str, str] | None = None, **
     return [line for finding in found for line in finding.refused]
 
 
-def warnings(part: Part | None = None, **facts: Any) -> list[str]:
+def warnings(part: Part | None = None, settings: Mapping[str, str] | None = None, **facts: Any) -> list[str]:
     """Everything that is told and not refused."""
     looked_at = {"logins": {"database_url": Login(method="scram-sha-256")}, **facts}
-    return [line for one in findings(Facts(config=configured(), **looked_at), part) for line in one.warned]
+    found = findings(Facts(config=configured(**(settings or {})), **looked_at), part)
+    return [line for one in found for line in one.warned]
 
 
 def test_nothing_is_refused_where_all_is_well() -> None:
@@ -76,6 +78,24 @@ REFUSED: list[tuple[dict[str, str], dict[str, Any], str]] = [
         {},
         {"keepers_of_rows": frozenset({"file", "components"})},
         "TOLLHOUSE_VAULT_KEYS=components: rows of this database lie under keys in files; set components,file and run",
+    ),
+    (
+        {"TOLLHOUSE_VAULT_KEYS": "components,file"},
+        {"keepers_of_rows": frozenset({"file"})},
+        "TOLLHOUSE_VAULT_KEYS=components,file: every key of this database is in a file still; run `tollhouse vault key",
+    ),
+    ({}, {"surroundings": ("PGPASSWORD",)}, "PGPASSWORD: every program that we start sees this password; unset it"),
+    ({}, {"surroundings": ("PGHOST",)}, "PGHOST: takes us to another server where the address names none; unset it"),
+    (
+        {},
+        {"logins": {"database_url": Login(method="trust", is_guess=True)}},
+        "TOLLHOUSE_DATABASE_URL: the server lets us in by `trust`; write scram-sha-256 or cert for us into its pg_hba."
+        "conf; a server before Postgres 16",
+    ),
+    (
+        {"TOLLHOUSE_PUBLIC_URL": "https://127.0.0.1:8400"},
+        {},
+        "TOLLHOUSE_PUBLIC_URL=https://127.0.0.1:8400: leads every payer to a machine of their own; give the address",
     ),
     ({"TOLLHOUSE_DATABASE_URL": ""}, {"logins": {}}, "TOLLHOUSE_DATABASE_URL: is empty; the embedded Postgres is for"),
     *(
@@ -197,8 +217,33 @@ def test_what_is_not_warned_of() -> None:
 
 
 def test_moving_away_from_files() -> None:
-    """While keys are moved to another keeper, the file may be named second."""
-    assert said(settings=HSM, keepers_of_rows=frozenset({"file", "pkcs11"})) == []
+    """While keys are moved to another keeper, the file may be named second, and one is told until it is done."""
+    moving = frozenset({"file", "pkcs11"})
+    assert said(settings=HSM, keepers_of_rows=moving) == []
+    (line,) = warnings(settings=HSM, keepers_of_rows=moving)
+    assert line.startswith("TOLLHOUSE_VAULT_KEYS=pkcs11,file: cards may still lie under a key in a file; finish with")
+
+
+def test_a_node_without_keys_is_not_asked_for_them() -> None:
+    """Where the vault is apart, who keeps its keys is not set on nodes."""
+    apart = {"TOLLHOUSE_VAULT_KEYS": "", "TOLLHOUSE_VAULT_URL": "unix:"}
+    assert said(Part.GATEWAY, apart, has_keys=False) == []
+    assert len(said(Part.VAULT, apart)) == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "settings", "holds"),
+    [
+        (Part.GATEWAY, {}, True),
+        (Part.GATEWAY, {"TOLLHOUSE_VAULT_URL": "unix:"}, False),
+        (Part.VAULT, {"TOLLHOUSE_VAULT_URL": "unix:"}, True),
+        (None, {"TOLLHOUSE_VAULT_URL": "unix:"}, False),
+        (None, {"TOLLHOUSE_VAULT_URL": "unix:", "TOLLHOUSE_VAULT_LISTEN": "unix:"}, True),
+    ],
+)
+def test_who_holds_keys(part: Part | None, settings: dict[str, str], holds: bool) -> None:
+    """The vault always; a node only when the vault is inside."""
+    assert has_keys(configured(**settings), part) is holds
 
 
 def test_all_refusals_are_told_at_once() -> None:
@@ -247,6 +292,7 @@ BAD_ADDRESSES = [
     ("postgresql://gateway@/gateway?host=db.example.com", "db.example.com is another machine"),
     ("postgresql://gateway@localhost,db.example.com:5433/gateway", "db.example.com is another machine"),
     ("postgresql://gateway@[2001:db8::1]:5432/gateway", "2001:db8::1 is another machine"),
+    ("postgresql://gateway@db.example.com/gateway?host=127.0.0.1", "db.example.com is another machine"),
 ]
 
 

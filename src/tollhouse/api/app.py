@@ -51,6 +51,7 @@ RESULTS = "results"
 REQUEST_ID_BYTES = 12
 PLACES_MAX = 6
 NOT_MODIFIED = 304
+FAILED = 400
 
 
 def new_request_id() -> str:
@@ -81,7 +82,8 @@ class Doors:
         except (PublicTokenInvalid, MethodUnknown):
             self._guesses.wrong(guess)
             raise
-        self._guesses.right(guess)
+        if reply.status < FAILED:
+            self._guesses.right(guess)
         return reply
 
     async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> Reply | StreamReply:

@@ -7,7 +7,7 @@ import os
 import resource
 import ssl
 import stat
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -19,7 +19,16 @@ from cryptography import x509
 from tollhouse.boot.acquirer_line import line_tls
 from tollhouse.boot.config import Config, ConfigError, settings, variable
 from tollhouse.boot.cores import forbid_core_dumps, forbid_looking_in, is_dumpable
-from tollhouse.boot.production import Facts, Finding, Part, Unfit, database_settings, findings, has_keys
+from tollhouse.boot.production import (
+    SURROUNDINGS,
+    Facts,
+    Finding,
+    Part,
+    Unfit,
+    database_settings,
+    findings,
+    has_keys,
+)
 from tollhouse.boot.server import certificates_of
 from tollhouse.merchant import Project
 from tollhouse.net.tls import CertificateUnusable
@@ -33,7 +42,12 @@ ACQUIRER_SECONDS_MAX = 2.0
 SECRET_ENDINGS = ("_pin_file", "_token_file", "_key_file")
 MERCHANTS = "merchant"  # the folder in which `tollhouse pay` and the shop keep whom they play
 # There is no schema yet, or this role may not read that table, which then is another part's to look at.
-NOT_OURS = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.InsufficientPrivilegeError)
+NOT_OURS = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,  # of an older release: the start itself says what to do
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.InsufficientPrivilegeError,
+)
 
 T = TypeVar("T")
 
@@ -65,11 +79,13 @@ async def look(config: Config, part: Part | None = None) -> Facts:
     """Everything that the checks of this part want to know."""
     names = [name for name in database_settings(config, part) if getattr(config, name)]
     logins = {name: await look_at_login(getattr(config, name)) for name in names}
-    reachable = [getattr(config, name) for name, login in logins.items() if not login.problem]
+    reachable = {name: getattr(config, name) for name, login in logins.items() if not login.problem}
     kinds, projects = await _rows(reachable, logins, has_keys=has_keys(config, part))
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
     return Facts(
         config=config,
+        has_keys=has_keys(config, part),
+        surroundings=tuple(name for name in SURROUNDINGS if os.environ.get(name)),
         keeps_assertions=__debug__,
         core_bytes_max=max(soft, hard, key=lambda size: size if size >= 0 else 2**63),
         is_dumpable=is_dumpable(),
@@ -104,23 +120,22 @@ async def acquirer_problem(config: Config) -> str:
 
 
 async def _rows(
-    addresses: list[str], logins: dict[str, Login], *, has_keys: bool
+    addresses: Mapping[str, str], logins: dict[str, Login], *, has_keys: bool
 ) -> tuple[frozenset[str], tuple[Project, ...]]:
     """Who keeps the keys, and which projects there are, as far as these logins may read it."""
     kinds: set[str] = set()
     projects: dict[str, Project] = {}
-    for address in addresses:
+    for name, address in addresses.items():
         try:
             pool = await open_pool(address, connections_max=1)
+            try:
+                if has_keys:
+                    kinds |= {row.kind for row in of_purpose(await _or_nothing(load_rows(pool)), KEK)}
+                projects |= {one.project.name: one.project for one in await _or_nothing(list_projects(pool))}
+            finally:
+                await pool.close()
         except UNREACHABLE as problem:
-            logins["database_url"] = Login(problem=" ".join(str(problem).split()))
-            continue
-        try:
-            if has_keys:
-                kinds |= {row.kind for row in of_purpose(await _or_nothing(load_rows(pool)), KEK)}
-            projects |= {one.project.name: one.project for one in await _or_nothing(list_projects(pool))}
-        finally:
-            await pool.close()
+            logins[name] = Login(problem=" ".join(str(problem).split()) or type(problem).__name__)
     return frozenset(kinds), tuple(projects.values())
 
 
@@ -190,7 +205,10 @@ def _certificate_problem(config: Config) -> str:
     except CertificateUnusable as problem:
         return str(problem)
     name = variable("tls_certificate_file")
-    certificate = x509.load_pem_x509_certificates(Path(config.tls_certificate_file).read_bytes())[0]
+    try:
+        certificate = x509.load_pem_x509_certificates(Path(config.tls_certificate_file).read_bytes())[0]
+    except (OSError, ValueError):
+        return f"{name}={config.tls_certificate_file}: cannot be read as a certificate; get one in plain PEM"
     if not certificate.not_valid_before_utc <= datetime.now(UTC) <= certificate.not_valid_after_utc:
         until = certificate.not_valid_after_utc.date().isoformat()
         return f"{name}={config.tls_certificate_file}: is not valid today (until {until}); get a new one"

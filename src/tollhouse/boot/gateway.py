@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -173,10 +174,13 @@ async def _work(config: Config) -> None:
 
 
 def _stop_at_signals() -> asyncio.Event:
-    """Set at the first signal to end; later ones change nothing."""
+    """Set at the first signal to end; later ones change nothing. A closed terminal is one, a reload is not."""
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
+    reload = partial(structlog.get_logger().info, "nothing to read anew", signal="SIGHUP")
+    loop.add_signal_handler(signal.SIGHUP, stop.set if sys.stdin is not None and sys.stdin.isatty() else reload)
     return stop
 
 

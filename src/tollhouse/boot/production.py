@@ -15,13 +15,18 @@ from tollhouse.boot.config import Config, variable
 from tollhouse.merchant import Project
 from tollhouse.routing import SANDBOX, route
 from tollhouse.signing import parse_public_key
-from tollhouse.source import are_loopback
+from tollhouse.source import are_loopback, is_of_this_machine
 from tollhouse.store.login import TRUST, Login
 
 FILE = "file"
 # `password` sends it as it is; `md5` is broken; `ident` believes the other machine.
 WEAK_LOGINS = (TRUST, "password", "md5", "ident")
 VERIFIED = "verify-full"
+# Variables that a client of Postgres takes what is not in the address from.
+SURROUNDINGS = {
+    "PGHOST": "takes us to another server where the address names none; unset it and name the server there",
+    "PGPASSWORD": "every program that we start sees this password; unset it and name a file, as in ?passfile=",
+}
 NAMES_SHOWN = 3
 
 
@@ -35,9 +40,14 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What was looked at. `home`, `secret_files` (by setting) and `acquirer` say what is wrong with them."""
+    """What was looked at. `home`, `secret_files` (by setting) and `acquirer` say what is wrong with them.
+
+    `has_keys` tells whether this part opens cards; `surroundings` are variables that Postgres' clients listen to.
+    """
 
     config: Config
+    has_keys: bool = True
+    surroundings: tuple[str, ...] = ()
     keeps_assertions: bool = True
     core_bytes_max: int = 0
     is_dumpable: bool = False
@@ -97,8 +107,11 @@ def findings(facts: Facts, part: Part | None = None) -> list[Finding]:
 
 
 def has_keys(config: Config, part: Part | None) -> bool:
-    """Whether this part holds keys: the vault always, the others when it runs inside them."""
-    return part is Part.VAULT or not config.vault_url
+    """Whether this part holds keys: the vault always, the others when it runs inside them.
+
+    Where no part is named, whoever is told where the vault listens may be it.
+    """
+    return part is Part.VAULT or not config.vault_url or (part is None and bool(config.vault_listen))
 
 
 def _line(facts: Facts, name: str, problem: str, *, shown: bool = True) -> str:
@@ -108,13 +121,25 @@ def _line(facts: Facts, name: str, problem: str, *, shown: bool = True) -> str:
 
 def _keys(facts: Facts) -> list[str]:
     config = facts.config
+    if not facts.has_keys:
+        return []
     if config.keepers[0] == FILE:
         problem = "a key in a file goes with every copy of the disk; set pkcs11, transit or components"
         return [_line(facts, "vault_keys", problem)]
     if FILE in facts.keepers_of_rows and FILE not in config.keepers:
         cure = f"set {config.vault_keys},{FILE} and run `tollhouse vault key rotate`, `rewrap` and `retire`"
         return [_line(facts, "vault_keys", f"rows of this database lie under keys in files; {cure}")]
+    if facts.keepers_of_rows == {FILE}:
+        cure = f"run `tollhouse vault key rotate`, which makes one at {config.keepers[0]}"
+        return [_line(facts, "vault_keys", f"every key of this database is in a file still; {cure}")]
     return []
+
+
+def _moving(facts: Facts) -> list[str]:
+    if not facts.has_keys or FILE not in facts.config.keepers[1:]:
+        return []
+    cure = f"finish with `tollhouse vault key rewrap` and `retire`, then take {FILE} out"
+    return [_line(facts, "vault_keys", f"cards may still lie under a key in a file; {cure}")]
 
 
 def database_settings(config: Config, part: Part | None) -> list[str]:
@@ -130,6 +155,7 @@ def _database(facts: Facts) -> list[str]:
         problem = "is empty; the embedded Postgres is for trying out: give the address of one that is backed up"
         return [_line(facts, "database_url", problem)]
     refused = []
+    refused += [f"{name}: {SURROUNDINGS[name]}" for name in facts.surroundings]
     for name in ("database_url", "vault_database_url"):
         if address := getattr(facts.config, name):
             refused += [_line(facts, name, problem, shown=False) for problem in address_problems(address)]
@@ -139,6 +165,8 @@ def _database(facts: Facts) -> list[str]:
             refused.append(_line(facts, name, f"cannot be looked at: {login.problem}; {cure}", shown=False))
         elif login.method in WEAK_LOGINS:
             cure = "write scram-sha-256 or cert for us into its pg_hba.conf"
+            if login.is_guess:
+                cure += "; a server before Postgres 16 does not tell peer and cert from trust: there take scram-sha-256"
             refused.append(_line(facts, name, f"the server lets us in by `{login.method}`; {cure}", shown=False))
     return refused
 
@@ -162,7 +190,8 @@ def address_problems(address: str) -> list[str]:
             "holds a password, which every program sees that we start; take it out and name a file, as in"
             " ?passfile=/etc/tollhouse/pgpass"
         )
-    hosts = [_host(one) for one in (asked.get("host") or parts.netloc.rpartition("@")[2]).split(",")]
+    # What stands before the path wins over ?host=.
+    hosts = [_host(one) for one in (parts.netloc.rpartition("@")[2] or asked.get("host", "")).split(",")]
     remote = [host for host in hosts if host and not host.startswith("/") and not are_loopback([host])]
     if remote and asked.get("sslmode") != VERIFIED:
         problems.append(
@@ -180,6 +209,8 @@ def _host(text: str) -> str:
 def _public_url(facts: Facts) -> list[str]:
     if not facts.config.public_url.startswith("https://"):
         return [_line(facts, "public_url", "payers type cards there; give an https:// address")]
+    if is_of_this_machine(urlsplit(facts.config.public_url).hostname or ""):
+        return [_line(facts, "public_url", "leads every payer to a machine of their own; give the address they see")]
     return []
 
 
@@ -298,7 +329,7 @@ def _some(names: list[str] | tuple[str, ...]) -> str:
 
 _SERVING = (Part.GATEWAY, Part.WORKER)
 CHECKS = (
-    Check(about="keys of cards", look=_keys),
+    Check(about="keys of cards", look=_keys, warn=_moving),
     Check(about="database", look=_database, warn=_mighty),
     Check(about="public address", look=_public_url, parts=_SERVING),
     Check(about="TLS of the API", look=_tls, parts=(Part.GATEWAY,)),

@@ -119,7 +119,10 @@ def count(text: str) -> int:
     return int(text)
 
 
-host = matching(r"[0-9A-Za-z_.:-]+", "expected the name or the address of a machine, such as 127.0.0.1 or 0.0.0.0")
+host = matching(
+    r"(?=.{1,253}$)[0-9A-Za-z_:-]{1,63}(\.[0-9A-Za-z_:-]{1,63})*\.?",
+    "expected the name or the address of a machine, such as 127.0.0.1 or 0.0.0.0",
+)
 label = matching(r"[ -~]{1,32}", "expected at most 32 printable characters")
 name = matching(r"[0-9A-Za-z._-]{1,64}", "expected at most 64 letters, digits, dots and dashes")
 users = matching(r"[0-9A-Za-z._-]+( *, *[0-9A-Za-z._-]+)*", "expected names of users with commas between")

@@ -108,7 +108,8 @@ class Server(uvicorn.Server):
             self.should_exit = True
             await serving
         finally:
-            loop.remove_signal_handler(signal.SIGHUP)
+            if self._certificates is not None:
+                loop.remove_signal_handler(signal.SIGHUP)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's, with our protocol, and with a handshake that may not last for ever."""

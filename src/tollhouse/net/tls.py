@@ -41,7 +41,11 @@ def server_context(
     context.num_tickets = 0
     context.set_alpn_protocols(list(ALPN))
     _load_pair(context, certificate, key)
-    if Path(key).stat().st_mode & stat.S_IRWXO:
+    try:
+        mode = Path(key).stat().st_mode
+    except OSError as problem:
+        raise CertificateUnusable(f"{key}: cannot be read: {problem.strerror}") from None
+    if mode & stat.S_IRWXO:
         raise CertificateUnusable(f"{key}: everybody may read or change this private key; run: chmod o= {key}")
     if client_ca is not None:
         context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -119,7 +123,9 @@ def _load_pair(context: ssl.SSLContext, certificate: str | Path, key: str | Path
         raise CertificateUnusable(
             f"{key}: is protected by a password; give a file without one, readable by us alone"
         ) from None
-    except ssl.SSLError as problem:
+    except OSError as problem:
+        if not isinstance(problem, ssl.SSLError):
+            raise CertificateUnusable(f"{certificate}, {key}: cannot be read: {problem.strerror}") from None
         why = (
             "is not the key of that certificate"
             if problem.reason == "KEY_VALUES_MISMATCH"

@@ -35,12 +35,14 @@ class Login:
     """What became of a login: the server's method, in the words of its pg_hba.conf, or why there was none.
 
     `might` says of one that may do everything in the database why it may; `cure`, of one that failed, what to do.
+    `is_guess`: the server does not tell its method.
     """
 
     method: str = ""
     problem: str = ""
     cure: str = ""
     might: str = ""
+    is_guess: bool = False
 
 
 async def look_at_login(dsn: str) -> Login:
@@ -54,7 +56,8 @@ async def look_at_login(dsn: str) -> Login:
                 return Login(method=await connection.fetchval(METHOD) or TRUST, might=might)
         finally:
             await connection.close(timeout=CONNECT_SECONDS_MAX)
-        return Login(method=PASSWORD if await _refuses_wrong_password(dsn) else TRUST, might=might)
+        method = PASSWORD if await _refuses_wrong_password(dsn) else TRUST
+        return Login(method=method, might=might, is_guess=True)
     except UNREACHABLE as problem:
         return Login(problem=" ".join(str(problem).split()) or type(problem).__name__, cure=cure_of(problem, dsn))
 
