@@ -30,7 +30,8 @@ TEXT_MAX = 200
 ENTRY_TEXT_MAX = 2000  # of our own words
 # Sixteen letters for the digits of a digest: a line of a log with a digest must not look as if it had a card in it.
 _LETTERS, _DIGITS = "abcdefghijklmnop", "0123456789abcdef"
-_ANCHOR = re.compile(r"tollhouse-anchor-1 (\S+) (\S+) ([a-p]{128})")
+ANCHOR_MARK = "tollhouse-anchor-1 "
+_ANCHOR = re.compile(ANCHOR_MARK + r"(\S+) (\S+) ([a-p]{128})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +165,7 @@ def read_checkpoint(details: str, *, chain: str, key: Ed25519PublicKey) -> dict[
 def anchor_line(anchor: Anchor, *, key: Ed25519PrivateKey) -> str:
     """An anchor as one signed line, without blanks but between its four words and without a quotation mark."""
     at, shown = _instant(anchor.at), _anchored(anchor.heads)
-    return f"tollhouse-anchor-1 {at} {shown} {_lettered(key.sign(_joined('tollhouse audit anchor 1', at, shown)))}"
+    return f"{ANCHOR_MARK}{at} {shown} {_lettered(key.sign(_joined('tollhouse audit anchor 1', at, shown)))}"
 
 
 def read_anchor(line: str, *, key: Ed25519PublicKey) -> Anchor | None:

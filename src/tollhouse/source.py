@@ -14,6 +14,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 HOPS_MAX = 20
 # Who has an IPv6 address has a whole network of them.
 IPV6_PREFIX = 64
+# How IPv4 addresses are reached from networks without any (RFC 6052): the last 32 bits are the address.
+NAT64 = IPv6Network("64:ff9b::/96")
 
 Address = IPv4Address | IPv6Address
 
@@ -66,6 +68,8 @@ NO_PROXIES = Trusted()
 def place_of(address: str) -> str:
     """What is counted as one source: an IPv4 address, or the network of an IPv6 one."""
     found = _address(address)
+    if isinstance(found, IPv6Address) and found in NAT64:
+        return str(IPv4Address(int(found) & 0xFFFF_FFFF))
     if isinstance(found, IPv6Address):
         return str(IPv6Network((found, IPV6_PREFIX), strict=False))
     return str(found or address)

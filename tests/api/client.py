@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -182,13 +182,14 @@ class Shop:
     async def request(
         self,
         path: str,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
         body: bytes = b"",
         *,
         verb: str = "POST",
         source: str | None = None,
     ) -> Answered:
         """One request, as a server would hand it over, with the body in two pieces."""
+        given = headers.items() if isinstance(headers, Mapping) else headers or ()
         middle = len(body) // 2
         pieces = [
             {"type": "http.request", "body": body[:middle], "more_body": True},
@@ -198,7 +199,7 @@ class Shop:
             "type": "http",
             "method": verb,
             "path": path,
-            "headers": [(name.encode(), value.encode("latin-1")) for name, value in (headers or {}).items()],
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in given],
         }
         if source is not None:
             scope["client"] = (source, 50_000)

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from tests.api.client import PAYMENT, Answered, Shop
-from tests.api.test_card_tokens import by_token, card_token
+from tests.api.client import Answered, Shop
+from tests.api.test_card_tokens import by_token, card_token, new_session
 from tests.worlds import TWO_STAGE
 from tollhouse.api.guessing import ALARM, ALLOWANCES, Secret
+from tollhouse.flows.issue_token import issue_token
 from tollhouse.guessing import LOCK_SECONDS
+from tollhouse.public_token import FormOptions
 from tollhouse.source import Trusted
 
 HOME, ATTACKER = "192.0.2.10", "198.51.100.66"
@@ -129,20 +131,44 @@ async def test_tokens_of_cards(shop: Shop) -> None:
 
 
 async def test_payments_with_tokens_of_cards_count_too(shop: Shop) -> None:
-    """Wrong ones are counted whatever call shows them; one that was right before is taken on, a new one after a minute.
-
-    Cards that are given openly are no guesses.
-    """
-    known, new = await card_token(shop), await card_token(shop)
-    assert (await shop.call("session/init/payment", by_token("tokenized_card", token=known))).status == 200
+    """Wrong ones are counted whatever call shows them; strangers who type nonsense stop no payment with a right one."""
+    right = by_token("tokenized_card", token=await card_token(shop))
     wrong = by_token("tokenized_card", token="tc_" + "a" * 43)
     calls = ("session/init/payment", "session/create")
     for number in range(ALLOWANCES[Secret.CARD_TOKEN].burst):
         assert (await shop.call(calls[number % 2], wrong)).code == "token_not_found"
     for call in calls:
         assert (await shop.call(call, wrong)).status == 429
-        assert (await shop.call(call, by_token("tokenized_card", token=new))).status == 429
-        assert (await shop.call(call, by_token("tokenized_card", token=known))).status == 200
-    assert (await shop.call("session/init/payment", PAYMENT)).status == 200
-    shop.world.clock.move(LOCK_SECONDS)
-    assert (await shop.call("session/init/payment", by_token("tokenized_card", token=new))).status == 200
+        assert (await shop.call(call, right)).status == 200
+    assert [act.subject for act in shop.denied if act.what == "guess.limit"] == ["card token"]
+
+
+async def test_payers_beside_a_guesser_are_not_refused(shop: Shop) -> None:
+    """Behind one address may be many: a form that is right opens, whatever wrong tokens come from there."""
+    session = await new_session(shop)
+    owner = shop.projects.known["shop"].project
+    token = await issue_token(shop.world, owner, session_id=session, options=FormOptions(), may_tokenize=False)
+    given = {"content-type": "application/json", "x-public-token": "a" * 64}
+    for _ in range(ALLOWANCES[Secret.PUBLIC_TOKEN].burst + 5):
+        await shop.request("/widget/v1/form", given, b"{}", source=ATTACKER)
+    assert (await shop.request("/widget/v1/form", given, b"{}", source=ATTACKER)).status == 429
+    right = {**given, "x-public-token": token}
+    assert (await shop.request("/widget/v1/form", right, b"{}", source=ATTACKER)).status == 200
+
+
+async def test_one_project_is_not_locked_for_another(shop: Shop) -> None:
+    """Guesses for one project from an address, or at names, keep no other project at that address waiting."""
+    await flood(shop, ATTACKER)
+    await flood(shop, ATTACKER, project="nobody")
+    assert (await wrong(shop, ATTACKER, project="nobody")).status == 429
+    assert (await shop.call("session/create", {}, source=ATTACKER, project=TWO_STAGE.name)).status == 200
+
+
+@pytest.mark.parametrize("name", ["x-partner-project", "x-partner-sign", "x-public-token"])
+async def test_who_says_twice_who_they_are_is_refused(shop: Shop, name: str) -> None:
+    """Whichever of the two somebody between has looked at."""
+    path = "/widget/v1/form" if name == "x-public-token" else "/api/v2/session/create"
+    doubled = [("content-type", "application/json"), (name, "a" * 64), (name, "b" * 64)]
+    refused = await shop.request(path, doubled, b"{}", source=HOME)
+    assert (refused.status, refused.code) == (400, "invalid_request")
+    assert not shop.denied

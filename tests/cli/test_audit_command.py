@@ -113,7 +113,13 @@ def test_an_anchor_finds_what_is_gone(console: Console, tmp_path: Path) -> None:
     (tmp_path / "anchors").write_text(line.replace("=1=", "=2="))
     forged = console.end("audit", "verify", "--anchors", str(tmp_path / "anchors")).stdout
     assert "anchors, line 1: an anchor is forged" in forged
+    (tmp_path / "anchors").write_text(line[:-2])
+    cut_short = console.end("audit", "verify", "--anchors", str(tmp_path / "anchors")).stdout
+    assert "anchors, line 1: an anchor is not whole" in cut_short
+    (tmp_path / "good").write_text(line)
     (tmp_path / "anchors").write_text("nothing")
+    both = ("--anchors", str(tmp_path / "good"), "--anchors", str(tmp_path / "anchors"))
+    assert f"--anchors {tmp_path / 'anchors'}: has no line" in console.failure("audit", "verify", *both)
     assert "has no line with an anchor" in console.failure("audit", "verify", "--anchors", str(tmp_path / "anchors"))
 
 

@@ -160,7 +160,7 @@ def test_a_card_is_forgotten(console: Console) -> None:
     assert done == {"gone": {"cards let go": 1, "cards": 1}, "stays": {}}
     ended = console.end("purge", "--project", "shop", "--card", needed, *AT_ONCE)
     assert ended.exit_code == 1
-    assert "a payment or a refund can still need it" in ended.stderr
+    assert "a payment, its reversal or a refund can still need it" in ended.stderr
     assert "no card under this token" in console.failure("purge", "--project", "shop", "--card", "tc_unknown")
 
 

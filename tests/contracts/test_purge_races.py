@@ -23,6 +23,7 @@ from tests.lives import (
     keep,
     paid,
     refunded,
+    reversed_late,
     stuck,
     waiting,
 )
@@ -264,6 +265,15 @@ async def test_a_payer_is_forgotten_at_once(archive: Archive, node: PostgresStor
     assert "refundable" in erased.stays[card]
     assert '"erased"' in JsonWire().answer_body(await read(node), 2).decode()
     assert await archive.cards() == {card}
+
+
+async def test_a_card_stays_while_its_charge_is_in_doubt(archive: Archive) -> None:
+    """What was reversed may be approved late, and is reversed again: that takes the card. A week later it may go."""
+    card = await archive.live(reversed_late())
+    erased = await archive.purge(1).erase([("shop", "ps_001")])
+    assert "in doubt" in erased.stays[card]
+    assert (erased.gone["personal data"], erased.gone[CARDS]) == (1, 0)
+    assert (await archive.purge(8).erase([("shop", "ps_001")])).gone[CARDS] == 1
 
 
 @pytest.mark.parametrize("make", [waiting, stuck, refunded, opened, acting])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 
 from tests.contracts.vaults import NODE, SECONDS_MAX, Lines, Running, running, until
 from tests.vault.samples import CARD
+from tollhouse.audit import DONE, Act
 from tollhouse.net.tls import client_context
 from tollhouse.vault import certificates, frames
 from tollhouse.vault.admission import Certificates, NotAdmitted
@@ -185,3 +187,15 @@ async def test_a_broken_list_changes_nothing(far: Running) -> None:
     (far.certificates / "revoked.pem").write_bytes((foreign / "revoked.pem").read_bytes())
     await until(lambda: far.log.said("is not signed by"))
     await vault.keep("shop", CARD)
+
+
+async def test_whom_a_node_names_is_its_word(pool: asyncpg.Pool, home: Path, tmp_path: Path) -> None:
+    """However long an entry is, that a node told it stands in it; and no node writes what only the vault does."""
+    async with running("unix", pool, home, tmp_path) as place:
+        _, audit = await place.node()
+        for what in ("project.key.add", " card.reveal", "card.reveal", "vault.connect\n"):
+            await audit.write(Act(what=what, outcome=DONE, who="user alice", details="x" * 500))
+        (told,) = await place.entries("project.key.add")
+        written = await pool.fetch("SELECT what FROM vault.audit_entry WHERE who = 'user alice'")
+    assert re.search(r"x \(told by user [^)]+\)$", told["details"])
+    assert [row["what"] for row in written] == ["project.key.add"]

@@ -138,6 +138,35 @@ async def test_switched_off_triggers_are_found(pool: asyncpg.Pool) -> None:
     assert finding == "table vault.audit_link: what keeps rows from being changed is switched off"
 
 
+@pytest.mark.usefixtures("logs")
+async def test_a_trigger_that_does_nothing_is_found(pool: asyncpg.Pool) -> None:
+    """Somebody left the triggers and changed what they do."""
+    await pool.execute(
+        "CREATE OR REPLACE FUNCTION vault.refuse_change() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN /* RAISE EXCEPTION */ RETURN NULL; END $$"
+    )
+    findings = (await prove(pool, KEY.public_key())).findings
+    assert len(findings) == 3
+    assert all("is switched off" in finding for finding in findings)
+
+
+async def test_a_clock_that_was_ahead_silences_no_checkpoint(pool: asyncpg.Pool) -> None:
+    """A checkpoint from the future, by the clock of one process, keeps no later process from vouching."""
+    ahead, later = new_log(pool, "ahead"), new_log(pool, "later")
+    await ahead.write(ACT)
+    await ahead.vouch(KEY)
+    await pool.execute("ALTER TABLE vault.audit_entry DISABLE TRIGGER USER")
+    await pool.execute("UPDATE vault.audit_entry SET at = at + interval '1 year' WHERE what = 'audit.checkpoint'")
+    await later.write(ACT)
+    await later.vouch(KEY)
+    found = await pool.fetchval(
+        "SELECT count(*) FROM vault.audit_entry WHERE what = 'audit.checkpoint' AND chain = $1", later.chain
+    )
+    assert found == 1
+    await ahead.close()
+    await later.close()
+
+
 async def test_a_process_keeps_anchors_by_itself(pool: asyncpg.Pool, tmp_path: Path) -> None:
     """At its end the file in the home names the newest link of its chain; a second look with no news adds nothing."""
     log = new_log(pool, "node")

@@ -35,14 +35,15 @@ async def test_a_usual_day(pool: asyncpg.Pool) -> None:
         ("b", 5, "process.start", "done", "worker"),
         ("b", 0.1, "card.keep", "done", ""),
         ("b", 0.1, "call", "refused", "wrong signature 49 times"),
-        ("b", 0.1, "call", "refused", "wrong signature 50 times (told by node-1)"),
+        ("b", 0.1, "call", "refused", "wrong signature 49 times (told by node-1)"),
+        ("b", 0.1, "call", "refused", "9" * 30 + " times"),
         ("c", 2, "project.set", "granted", ""),
         ("c", 2, "project.set", "done", ""),
     )
     assert found.unusual == ()
     assert found.refused == (("192.0.2.7", 99),)
     assert [count for _, count in found.reveals] == [2]
-    assert sum(one.count for one in found.counts) == 10
+    assert sum(one.count for one in found.counts) == 11
 
 
 async def test_an_unusual_day(pool: asyncpg.Pool) -> None:

@@ -11,7 +11,7 @@ from tests.vault.samples import CARD, PAN_TEXT, request
 from tests.vault.test_providers import rewrap_all, vault_on
 from tollhouse.acquirers.message import NotSent
 from tollhouse.boot.rewrapping import piles_of
-from tollhouse.vault.keys import KEK
+from tollhouse.vault.keys import KEK, KeysRefused
 from tollhouse.vault.rotation import retire, rotate
 
 COLUMNS = "data_key, key_version, pan_sealed, expiry_sealed"
@@ -33,6 +33,19 @@ async def test_a_row_from_before_a_retirement_opens_no_more(keeper: Keeper, pool
         with pytest.raises(NotSent):
             await vault.fill(request("shop", kept.token))
         await vault.close()
+
+
+@pytest.mark.parametrize("purpose", [KEK, "fingerprint", "audit"])
+async def test_keys_that_were_ended_by_hand_are_not_made_anew(keeper: Keeper, pool: asyncpg.Pool, purpose: str) -> None:
+    """Whoever writes into the registry that every version has ended stops the next start; nothing is founded again."""
+    async with keeper.open(pool):
+        pass
+    await pool.execute("UPDATE vault.key SET retired_at = now() WHERE purpose = $1", purpose)
+    rows = await pool.fetchval("SELECT count(*) FROM vault.key")
+    with pytest.raises(KeysRefused, match=f"every version of the {purpose} key has ended in vault.key, up to 1"):
+        async with keeper.open(pool):
+            pass
+    assert await pool.fetchval("SELECT count(*) FROM vault.key") == rows
 
 
 async def test_half_rotated_rows_all_open(keeper: Keeper, pool: asyncpg.Pool) -> None:

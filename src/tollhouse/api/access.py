@@ -1,12 +1,12 @@
 """Who may call (wire-api 2, 3): the project by its name, the signature over the raw body, the rate limit.
 
-Who guessed wrong too often is refused before the project is looked up and before a signature is computed.
+Who guessed wrong too often for a project is refused before a signature is computed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -66,14 +66,14 @@ class Access:
 
         Raises `ProjectUnknown`, `SignatureWrong`, `GuessedTooOften`, `TooManyRequests`.
         """
-        guess = guess_of(Secret.SIGNATURE, source, name or "")
-        self._guesses.require(guess)
+        guess = guess_of(Secret.SIGNATURE, source)
         found = await self._projects.find(name) if name is not None and is_project_name(name) else None
-        self._guesses.require(guess)  # others of the same place were looked at meanwhile
         if found is None:
             self._guesses.wrong(guess)
             raise ProjectUnknown
         project = found.project
+        guess = guess and replace(guess, project=project.name)
+        self._guesses.require(guess)
         if not signature or not any(verify(key, body, signature) for key in found.public_keys):
             self._guesses.wrong_for(project.name)
             self._guesses.wrong(guess)

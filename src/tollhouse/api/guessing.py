@@ -1,12 +1,12 @@
 """The doors' memory of wrong guesses: at signatures and projects, public tokens, payers' links, card tokens.
 
-Whoever is over the limit is refused before anything is looked up or computed. But who was right before, from the same
-place and about the same thing, is always listened to: somebody who guesses from the same network shuts nobody out.
+Who is over the limit hears no more than that. What is right is always looked up and taken, but for a signature: those
+of one project from one place are not computed any more, unless that place was right about that project before. So
+somebody who guesses shuts nobody out but callers of a project that he names, from his own place, for the first time.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -37,24 +37,25 @@ ALLOWANCES = {
 # So many wrong signatures for one project, from wherever, are told to the operator. Nobody is refused for them.
 ALARM = Allowance(burst=200, per_minute=100)
 PROJECTS_MAX = 2000
-ABOUT_CHARACTERS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """Somebody at a place shows what may be a secret. `about` tells secrets apart without being one."""
+    """Somebody at a place shows what may be a secret. `project`: of one that there is, and counted by itself."""
 
     secret: Secret
     place: str
-    about: str
+    project: str = ""
+
+    @property
+    def source(self) -> str:
+        """What is counted as one."""
+        return f"{self.place} {self.project}"
 
 
-def guess_of(secret: Secret, source: str | None, shown: str) -> Guess | None:
-    """What is shown by somebody at this address; None where the address is not known, and so nothing is counted."""
-    if source is None:
-        return None
-    about = hashlib.sha256(f"{secret}:{shown}".encode(errors="replace")).hexdigest()[:ABOUT_CHARACTERS]
-    return Guess(secret, place_of(source), about)
+def guess_of(secret: Secret, source: str | None) -> Guess | None:
+    """What somebody at this address shows; None where the address is not known, and so nothing is counted."""
+    return None if source is None else Guess(secret, place_of(source))
 
 
 class GuessLimits:
@@ -66,29 +67,30 @@ class GuessLimits:
         self._denied = denied
         self._guesses = {secret: Guesses(allowance) for secret, allowance in ALLOWANCES.items()}
         self._alarms = Guesses(ALARM, sources_max=PROJECTS_MAX)
-        self._familiar = {secret: Familiar() for secret in Secret}
+        self._familiar = Familiar()
 
     def require(self, guess: Guess | None) -> None:
-        """Refuse who guessed too often, unless they were right about this before. Raises `GuessedTooOften`."""
-        if guess is not None and (guess.place, guess.about) not in self._familiar[guess.secret]:
-            self.require_few(guess)
-
-    def require_few(self, guess: Guess | None) -> None:
-        """Refuse who guessed too often. Raises `GuessedTooOften`."""
-        wait_seconds = 0.0 if guess is None else self._guesses[guess.secret].wait_seconds(guess.place, self._now())
-        if wait_seconds > 0:
-            raise GuessedTooOften(wait_seconds)
+        """Refuse who guessed too often, unless that place was right about this before. Raises `GuessedTooOften`."""
+        if guess is not None and (guess.place, guess.project) not in self._familiar:
+            self._require_few(guess)
 
     def right(self, guess: Guess | None) -> None:
         """It was no guess: it is right."""
         if guess is not None:
-            self._familiar[guess.secret].remember(guess.place, guess.about)
+            self._familiar.remember(guess.place, guess.project)
 
     def wrong(self, guess: Guess | None) -> None:
-        """It was wrong. Raises `GuessedTooOften` when meanwhile others of the same place were too many."""
-        self.require_few(guess)
-        if guess is not None and self._guesses[guess.secret].count(guess.place, self._now()):
+        """It was wrong. Raises `GuessedTooOften` when others of the same source were too many."""
+        if guess is None:
+            return
+        self._require_few(guess)
+        if self._guesses[guess.secret].count(guess.source, self._now()):
             self._tell(guess.secret, guess.place, f"refused for {LOCK_SECONDS:g} s")
+
+    def _require_few(self, guess: Guess) -> None:
+        wait_seconds = self._guesses[guess.secret].wait_seconds(guess.source, self._now())
+        if wait_seconds > 0:
+            raise GuessedTooOften(wait_seconds)
 
     def wrong_for(self, project: str) -> None:
         """A wrong signature for a project that there is."""

@@ -29,31 +29,34 @@ def with_anchors(help: str) -> Callable[[F], F]:
 
 
 def load_anchors(files: Sequence[Path], key: Ed25519PublicKey) -> tuple[list[Anchor], list[str]]:
-    """The anchors in lines of these files, such as logs, and which lines are forged.
+    """The anchors in lines of these files, such as logs, and which lines are forged or cut.
 
-    Raises `Failure` when a file cannot be read, or there is no anchor in any.
+    Raises `Failure` when a file cannot be read, or there is no anchor in one.
     """
-    from tollhouse.audit import read_anchor
+    from tollhouse.audit import ANCHOR_MARK, read_anchor
 
-    anchors, forged = [], []
-    for place, line in _lines_of(files):
-        try:
-            anchor = read_anchor(line, key=key)
-        except ValueError as problem:
-            forged.append(f"{place}: an anchor is forged: {problem}")
-            continue
-        if anchor is not None:
-            anchors.append(anchor)
-    if files and not (anchors or forged):
-        raise Failure(f"--anchors {files[0]}: has no line with an anchor; see `tollhouse audit anchor`")
+    anchors, forged = list["Anchor"](), list[str]()
+    for path in files:
+        before = len(anchors) + len(forged)
+        for place, line in _lines_of(path):
+            try:
+                anchor = read_anchor(line, key=key)
+            except ValueError as problem:
+                forged.append(f"{place}: an anchor is forged: {problem}")
+                continue
+            if anchor is not None:
+                anchors.append(anchor)
+            elif ANCHOR_MARK in line:
+                forged.append(f"{place}: an anchor is not whole")
+        if len(anchors) + len(forged) == before:
+            raise Failure(f"--anchors {path}: has no line with an anchor; see `tollhouse audit anchor`")
     return anchors, forged
 
 
-def _lines_of(files: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    for path in files:
-        try:
-            with path.open(encoding="utf-8", errors="replace") as lines:
-                for number, line in enumerate(lines, start=1):
-                    yield f"{path}, line {number}", line
-        except OSError as problem:
-            raise Failure(f"--anchors {path}: {problem.strerror}; give a file with lines of `audit anchor`") from None
+def _lines_of(path: Path) -> Iterator[tuple[str, str]]:
+    try:
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            for number, line in enumerate(lines, start=1):
+                yield f"{path}, line {number}", line
+    except OSError as problem:
+        raise Failure(f"--anchors {path}: {problem.strerror}; give a file with lines of `audit anchor`") from None

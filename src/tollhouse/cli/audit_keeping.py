@@ -99,8 +99,8 @@ def retire(config: Config, *, before: datetime, path: Path, anchor_files: tuple[
                 if proven.findings or proven.entries != written.entries:
                     raise Failure(f"--to {path}: the file is not as it was written; nothing was removed")
                 numbers = f"{written.entries} entries of {len(written.retirements)} chains"
-                await log.write(Act(what="audit.retired", outcome=DONE, details=f"{numbers} before {before:%Y-%m-%d}"))
                 await remove(pool, key, written)
+                await log.write(Act(what="audit.retired", outcome=DONE, details=f"{numbers} before {before:%Y-%m-%d}"))
         return written
 
     try:

@@ -27,6 +27,7 @@ RUNS = "purge.run"
 WHY = {
     "unfinished": "money can still move",
     "refundable": "can still be refunded",
+    "in doubt": "reversed in the last 7 days: a late approval would be reversed again",
     "recent": "changed in the last 7 days",
     "token": "a card's token stands for it",
     "young": "not old enough",

@@ -65,7 +65,10 @@ SELECT number, last, digest FROM vault.audit_link WHERE chain = $1
 UNION ALL SELECT number, last, digest FROM vault.audit_retirement WHERE chain = $1
 ORDER BY number DESC LIMIT 1
 """
-LAST_CHECKPOINT = "SELECT max(at) FROM vault.audit_entry WHERE what = 'audit.checkpoint'"
+# A process whose clock was ahead wrote some that are still to come: then nothing would be vouched for until they are.
+LAST_CHECKPOINT = """
+SELECT max(at) FROM vault.audit_entry WHERE what = 'audit.checkpoint' AND at <= clock_timestamp()
+"""
 # Commits come a little out of order, so each look begins well before the one before it. Links with nothing but a
 # checkpoint are not looked at, or two idle nodes would vouch for each other for ever.
 OVERLAP = timedelta(seconds=60)

@@ -19,7 +19,8 @@ WHERE at >= $1 AND at < $2 AND what <> 'audit.checkpoint' GROUP BY 1, 2, 3 ORDER
 # An entry that stands for many says at its end how many: "wrong signature 12 times", perhaps with who told it.
 REFUSED = """
 SELECT origin,
-    sum(COALESCE(substring(details FROM '([0-9]+) times(?: [(]told by [^)]*[)])?$')::bigint, 1))::bigint AS count
+    sum(COALESCE(
+        substring(details FROM '(?:^|[^0-9])([0-9]{1,9}) times(?: [(]told by [^)]*[)])?$')::bigint, 1))::bigint AS count
 FROM vault.audit_entry WHERE at >= $1 AND at < $2 AND outcome = 'refused' GROUP BY 1 ORDER BY 2 DESC, 1
 """
 REVEALS = """

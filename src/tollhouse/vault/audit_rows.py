@@ -59,12 +59,16 @@ RETIREMENTS = """
 SELECT chain, number, last, digest, before, file_sha256, signature FROM vault.audit_retirement ORDER BY chain, number
 """
 TRIGGERS_GONE = """
-SELECT wanted.place FROM unnest($1::text[], $2::text[], $3::text[]) AS wanted (place, tab, name)
+SELECT wanted.place FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS wanted (place, tab, name, body)
 WHERE NOT EXISTS (
-    SELECT FROM pg_trigger WHERE tgrelid = to_regclass(wanted.tab) AND tgname = wanted.name AND tgenabled IN ('O', 'A'))
+    SELECT FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+    WHERE tgrelid = to_regclass(wanted.tab) AND tgname = wanted.name AND tgenabled IN ('O', 'A')
+        AND md5(prosrc) = wanted.body)
 """
+# What they do, as the migrations 0006 and 0010 made it.
+BODIES = {"append_only": "b0520a8e64fbabc9b80ad4a99ddb840b", "kept_long_enough": "0fae2666bd6348d1051075a23626ad09"}
 TRIGGERS = [
-    (table, f"vault.{table}", name)
+    (table, f"vault.{table}", name, BODIES[name])
     for table, name in (
         ("audit_entry", "append_only"),
         ("audit_entry", "kept_long_enough"),

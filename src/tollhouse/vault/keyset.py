@@ -30,7 +30,17 @@ from tollhouse.vault.keys import (
     Wrapped,
     digest_of,
 )
-from tollhouse.vault.registry import KeyRow, Rows, alone, current_of, insert_row, load_rows, next_version, of_purpose
+from tollhouse.vault.registry import (
+    KeyRow,
+    Rows,
+    alone,
+    current_of,
+    insert_row,
+    load_rows,
+    next_version,
+    of_purpose,
+    require_never,
+)
 from tollhouse.vault.ring import KeyRing
 
 KEYS_FOLDER = "keys"
@@ -130,6 +140,7 @@ class SecretKeys:
         async with alone(pool) as connection:
             rows = await load_rows(connection)
             if current_of(rows, purpose) is None:
+                require_never(rows, purpose)
                 await self._ring.refresh(rows)  # nothing is to be sealed under a version that ended meanwhile
                 await insert_row(connection, await self.made(purpose, await next_version(connection, purpose)))
 

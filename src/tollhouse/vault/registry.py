@@ -76,6 +76,18 @@ def current_of(rows: Rows, purpose: str) -> KeyRow | None:
     return next((row for row in reversed(of_purpose(rows, purpose)) if not row.is_retired), None)
 
 
+def require_never(rows: Rows, purpose: str) -> None:
+    """A first key is made only where there never was one: else somebody ended those that there are.
+
+    Raises `KeysRefused`.
+    """
+    if ended := of_purpose(rows, purpose):
+        raise KeysRefused(
+            f"every version of the {purpose} key has ended in vault.key, up to {ended[-1].version};"
+            " no command of ours does that: find out who did, and restore that table from a backup"
+        )
+
+
 def refuse_other_kind(rows: Rows, kinds: Sequence[str]) -> None:
     """Raises `KeysRefused` when none of these keeps a version of the key-encryption key that this database has."""
     for row in of_purpose(rows, KEK):

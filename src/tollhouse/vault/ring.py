@@ -18,6 +18,7 @@ from tollhouse.vault.registry import (
     next_version,
     of_purpose,
     refuse_other_kind,
+    require_never,
 )
 
 
@@ -120,7 +121,9 @@ class KeyRing:
 async def _found(pool: asyncpg.Pool, holder: Keyholder) -> None:
     """The first version of a database: what the keyholder has already, else a new one."""
     async with alone(pool) as connection:
-        if current_of(await load_rows(connection), KEK) is None:
+        rows = await load_rows(connection)
+        if current_of(rows, KEK) is None:
+            require_never(rows, KEK)
             version = max(await holder.latest(), await next_version(connection, KEK))
             await insert_row(connection, await made(holder, version))
 

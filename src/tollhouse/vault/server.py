@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,7 +16,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
-from tollhouse.audit import DONE, FAILED, GRANTED, REFUSED, Act, clean
+from tollhouse.audit import DONE, FAILED, GRANTED, REFUSED, TEXT_MAX, Act, clean
 from tollhouse.masking import mask_cards
 from tollhouse.ports import Log
 from tollhouse.vault import frames
@@ -32,6 +33,7 @@ LOOK_SECONDS = 1.0
 ACCEPT_AGAIN_SECONDS = 0.1
 # What only the vault itself writes down.
 OWN_ACTS = ("card.", "key.", "audit.", "vault.")
+ACT = re.compile(r"[a-z_]+(\.[a-z_]+){0,3}")
 OUTCOMES = (GRANTED, DONE, REFUSED, FAILED)
 
 NAMES: Mapping[type[Exception], str] = {kind: name for name, kind in frames.KINDS.items()}
@@ -220,7 +222,7 @@ class VaultServer:
         """A node's entries. Where they name somebody else, it stands beside the name that the node says so."""
         caller = _caller.get()
         assert caller is not None
-        told = [act for act in acts if act.outcome in OUTCOMES and not act.what.startswith(OWN_ACTS)]
+        told = [act for act in acts if act.outcome in OUTCOMES and _is_of_a_node(act.what)]
         if len(told) < len(acts):
             self._log.error("vault.acts_refused", node=caller.name, count=len(acts) - len(told))
         await asyncio.gather(*(self._audit.write(_told(act, caller)) for act in told))
@@ -328,15 +330,22 @@ def _named(act: Act) -> Act:
     return act if caller is None else replace(act, who=act.who or caller.name, origin=act.origin or caller.origin)
 
 
+def _is_of_a_node(what: str) -> bool:
+    return ACT.fullmatch(what) is not None and not what.startswith(OWN_ACTS)
+
+
 def _told(act: Act, caller: Caller) -> Act:
-    details = f"{act.details} (told by {caller.name})".strip() if act.who else act.details
+    details = clean(act.details)
+    if act.who:
+        mark = f" (told by {caller.name})"
+        details = (details[: TEXT_MAX - len(mark)] + mark).strip()
     return Act(
         what=clean(act.what),
         outcome=act.outcome,
         subject=clean(act.subject),
         who=clean(act.who) or caller.name,
         origin=clean(act.origin) or caller.origin,
-        details=clean(details),
+        details=details,
     )
 
 

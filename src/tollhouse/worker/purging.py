@@ -41,8 +41,9 @@ ERASE_ATTEMPTS_MAX, ERASE_AGAIN_SECONDS = 10, 0.2
 CLOCKS_DIFFER = timedelta(days=1)
 FIRST_SECONDS, LOOK_SECONDS = 300.0, 3600.0
 DAILY = timedelta(hours=23)
-# A person may ask for the end of a card that was used yesterday, but not while money can still move with it.
-MONEY_MAY_MOVE = frozenset({"unfinished", "refundable"})
+# A person may ask for the end of a card that was used yesterday, but not while money can still move with it. What was
+# reversed may be approved late, and to reverse it once more takes the card.
+MONEY_MAY_MOVE = frozenset({"unfinished", "refundable", "in doubt"})
 
 T = TypeVar("T")
 Told = Callable[[str, int], None]
@@ -118,7 +119,7 @@ class Purge:
             self._count(erased.gone, RELEASED, released)
         for (_, token), why in reasons.items():
             if why in MONEY_MAY_MOVE:
-                erased.stays[token] = f"the card is {why}: a payment or a refund can still need it"
+                erased.stays[token] = f"the card is {why}: a payment, its reversal or a refund can still need it"
         if erased.gone[RELEASED]:
             await self._settle()
             await self._shred_released(cutoffs, erased.gone)

@@ -70,11 +70,6 @@ class Asked:
     metadata: Any = None
     lacks: str | None = None
 
-    @property
-    def shown_token(self) -> str | None:
-        """The token that this call is about, if it is one: whoever shows wrong ones may be guessing."""
-        return self.card.token if isinstance(self.card, TokenizedCard) else None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Besides:

@@ -166,11 +166,6 @@ class AskedInfo(Asked):
     is_hash: bool = False
 
     @property
-    def shown_token(self) -> str | None:
-        """Either."""
-        return self.public_token or self.card_token
-
-    @property
     def card_path(self) -> str:
         """Where the request names the card's token."""
         return "card.encrypted_card.number_hash" if self.is_hash else "card.tokenized_card.token"

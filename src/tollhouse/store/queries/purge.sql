@@ -6,6 +6,9 @@ select wanted.project, wanted.token, coalesce(
                 select from operation o where (o.project, o.session_id) = (p.project, p.session_id)
                     and o.state not in ('approved', 'declined', 'reversed'))) then 'unfinished'
             when bool_or(p.captured_minor > p.refunded_minor and s.updated_at > $4) then 'refundable'
+            when bool_or(s.updated_at > $3 and exists (
+                select from operation o where (o.project, o.session_id) = (p.project, p.session_id)
+                    and o.state = 'reversed')) then 'in doubt'
             when bool_or(s.updated_at > $3) then 'recent' end
         from payment p join session s on (s.project, s.id) = (p.project, p.session_id)
         where (readable(p.card) ->> 'token') = wanted.token and (readable(p.card) ->> 'token') <> ''
