@@ -138,6 +138,50 @@ async def test_switched_off_triggers_are_found(pool: asyncpg.Pool) -> None:
     assert finding == "table vault.audit_link: what keeps rows from being changed is switched off"
 
 
+async def test_an_older_anchor_knows_what_was_signed_again(pool: asyncpg.Pool) -> None:
+    """Somebody rewrites a chain, an honest process goes on with it and signs its end: the anchor before tells."""
+    log = new_log(pool, "node")
+    await log.write(ACT)
+    old = await anchored(pool)
+    entry = next(iter([entry async for name, entry in export(pool, since=None, until=None) if name == log.chain]))
+    other = Act(what="other", outcome=DONE, subject="shop", who=entry.act.who, origin=entry.act.origin)
+    digest = link_digest(log.chain, 1, bytes(32), [type(entry)(number=1, at=entry.at, act=other)]).hex()
+    rewritten = (
+        f"UPDATE vault.audit_entry SET what = 'other' WHERE chain = '{log.chain}'",
+        f"UPDATE vault.audit_link SET digest = '\\x{digest}' WHERE chain = '{log.chain}'",
+    )
+    assert await tampered(pool, *rewritten) == ()
+    await log.close()
+    again = AuditLog(pool, process="node", who="node node", origin="here", tell=pytest.fail)
+    again.chain = log.chain
+    again._head = None
+    await again.write(ACT)
+    await again.close()
+    new = await anchored(pool)
+    assert (await prove(pool, KEY.public_key(), [new])).findings == ()
+    for anchors in ([old, new], [new, old]):
+        (finding,) = (await prove(pool, KEY.public_key(), anchors)).findings
+        assert finding.startswith(f"chain {log.chain}, link 1: is another one than the anchor of")
+
+
+CHANGES = {
+    "another timing": "CREATE OR REPLACE TRIGGER append_only BEFORE TRUNCATE ON vault.audit_link"
+    " FOR EACH STATEMENT EXECUTE FUNCTION vault.refuse_change()",
+    "a condition": "CREATE OR REPLACE TRIGGER kept_long_enough BEFORE DELETE ON vault.audit_link"
+    " FOR EACH ROW WHEN (false) EXECUTE FUNCTION vault.refuse_unretired()",
+    "a rule": "CREATE RULE nothing AS ON DELETE TO vault.audit_link DO INSTEAD NOTHING",
+}
+
+
+@pytest.mark.usefixtures("logs")
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+async def test_a_trigger_that_is_another_one_is_found(pool: asyncpg.Pool, change: str) -> None:
+    """Of the same name with the same function, and yet letting something through."""
+    await pool.execute(change)
+    (finding,) = (await prove(pool, KEY.public_key())).findings
+    assert finding == "table vault.audit_link: what keeps rows from being changed is switched off"
+
+
 @pytest.mark.usefixtures("logs")
 async def test_a_trigger_that_does_nothing_is_found(pool: asyncpg.Pool) -> None:
     """Somebody left the triggers and changed what they do."""

@@ -13,8 +13,9 @@ from tests.vault.conftest import NewKeeper
 from tests.vault.samples import CARD, PAN_TEXT, request
 from tollhouse.acquirers.message import NotSent
 from tollhouse.audit import BEGINNING, CHECKPOINT, DONE, REFUSED, Act, link_digest
-from tollhouse.vault.audit_log import DENIALS_MAX, AuditLog
+from tollhouse.vault.audit_log import AuditLog
 from tollhouse.vault.audit_rows import CHECKPOINTS_AT_ONCE, Proven, export, prove
+from tollhouse.vault.denials import DENIALS_A_LOOK, DENIALS_MAX
 from tollhouse.vault.embedded import EmbeddedVault
 from tollhouse.vault.keys import KeysRefused
 
@@ -200,6 +201,11 @@ async def test_a_flood_of_refusals_is_few_entries(pool: asyncpg.Pool) -> None:
     assert len(entries) == DENIALS_MAX + 1
     assert [one.details for one in entries if one.who == "project shop?"] == ["1000 times"]
     assert [one.details for one in entries if one.who == "others"] == [f"{DENIALS_MAX + 1} times"]
+    for number in range(100):
+        log.deny(Act(what="call", outcome=REFUSED, who=f"later {number}", origin="192.0.2.2"))
+    await log.write_denials()
+    entries = [entry.act async for _, entry in export(pool, since=None, until=None)]
+    assert len(entries) == DENIALS_MAX + 1 + DENIALS_A_LOOK + 1, "a flood that goes on has few entries of its own"
 
 
 async def test_every_reveal_is_written_down_first(pool: asyncpg.Pool, new_keeper: NewKeeper) -> None:

@@ -113,7 +113,8 @@ class PurgeStore:
         """
         if not cards:
             return 0
-        async with self._transaction() as connection:
+        # One snapshot for the look and what follows: a payment that begins meanwhile makes this fail and be done again.
+        async with self._transaction(isolation="repeatable_read") as connection:
             await connection.execute(QUERIES["lock_sessions_of_cards"], *_columns(cards))
             reasons = await _why_cards_stay(connection, cards, cutoffs)
             going = [card for card, why in reasons.items() if not _holds(why, unless)]
@@ -236,8 +237,8 @@ class PurgeStore:
                     await connection.execute(QUERIES["release_purge_lock"])
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[asyncpg.Connection]:
-        async with self._pool.acquire() as connection, connection.transaction():
+    async def _transaction(self, isolation: str = "read_committed") -> AsyncIterator[asyncpg.Connection]:
+        async with self._pool.acquire() as connection, connection.transaction(isolation=isolation):
             yield connection
 
 

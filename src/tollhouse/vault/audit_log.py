@@ -22,7 +22,6 @@ from tollhouse.audit import (
     CHECKPOINT,
     DONE,
     FAILED,
-    REFUSED,
     Act,
     Anchor,
     Entry,
@@ -34,6 +33,7 @@ from tollhouse.audit import (
     storable,
 )
 from tollhouse.grouping import Grouped
+from tollhouse.vault.denials import Denials
 from tollhouse.vault.keys import KeysRefused, KeysUnreachable
 
 GROUP_SIZE_MAX = 500
@@ -45,8 +45,6 @@ NOTES_SECONDS = 0.1
 # When a link follows the one before at once, the process is busy: then a commit costs more than a moment's wait.
 BUSY_SECONDS, PAUSE_SECONDS = 0.0005, 0.008
 DENIALS_SECONDS = 1.0
-DENIALS_MAX = 500  # different ones that wait; a flood has no more entries than that in a second
-OTHERS = "others"
 UNFIT = (asyncpg.DataError, UnicodeError)  # the database will never take this entry, however often it is asked
 UNWRITABLE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
@@ -94,7 +92,7 @@ class AuditLog:
         self._writes: Grouped[Act | None, Exception | None] = Grouped(self._write_all, group_size_max=GROUP_SIZE_MAX)
         self._notes: deque[Act] = deque()
         self._noting: asyncio.TimerHandle | None = None
-        self._denials: Counter[Act] = Counter()
+        self._denials = Denials()
         self._vouched: dict[str, Head] = {}
         self._anchored: dict[str, Head] = {}
         self._keep_anchor: KeepAnchor | None = None
@@ -119,13 +117,11 @@ class AuditLog:
 
     def deny(self, act: Act) -> None:
         """Write a refused access down within a second; the same one many times in it is one entry that counts."""
-        if len(self._denials) >= DENIALS_MAX and act not in self._denials:
-            act = Act(what=act.what, outcome=REFUSED, who=OTHERS, origin=OTHERS)
-        self._denials[act] += 1
+        self._denials.add(act)
 
     async def write_denials(self) -> None:
         """What was refused since the last time."""
-        denials, self._denials = self._denials, Counter()
+        denials = self._denials.take()
         counted = [
             Act(
                 what=act.what,
@@ -140,10 +136,11 @@ class AuditLog:
         try:
             ended = await asyncio.gather(*(self.write(act) for act in counted), return_exceptions=True)
         except BaseException:
-            self._denials.update(denials)  # for the next time; one that was written after all counts twice
+            self._denials.put_back(denials)  # for the next time; one that was written after all counts twice
             raise
         problems = {act: one for act, one in zip(denials, ended, strict=True) if one is not None}
-        self._denials.update({act: denials[act] for act, one in problems.items() if not isinstance(one, UNFIT)})
+        left = {act: denials[act] for act, one in problems.items() if not isinstance(one, UNFIT)}
+        self._denials.put_back(Counter(left))
         for problem in problems.values():
             raise problem
 
@@ -181,7 +178,7 @@ class AuditLog:
         self._beside = [
             asyncio.create_task(self._repeat(DENIALS_SECONDS, self.write_denials)),
             asyncio.create_task(self._repeat(CHECKPOINT_SECONDS, lambda: self.vouch(key))),
-            asyncio.create_task(self._repeat(ANCHOR_SECONDS, lambda: self.anchor(key))),
+            asyncio.create_task(self._repeat(ANCHOR_SECONDS, lambda: self.anchor(key), first=2 * CHECKPOINT_SECONDS)),
         ]
 
     @asynccontextmanager
@@ -211,9 +208,11 @@ class AuditLog:
             await self._carefully(lambda: self.anchor(key))
         await self._writes.close()
 
-    async def _repeat(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    async def _repeat(self, seconds: float, work: Callable[[], Awaitable[None]], *, first: float | None = None) -> None:
+        wait_seconds = seconds if first is None else first
         while True:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(wait_seconds)
+            wait_seconds = seconds
             try:
                 await self._carefully(work)
             except Exception as problem:  # noqa: BLE001 - whatever it was, the log is kept on, and it is told (10.7)

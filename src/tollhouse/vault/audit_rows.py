@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,6 +26,7 @@ from tollhouse.audit import (
 
 BATCH_SIZE = 2000
 CHECKPOINTS_AT_ONCE = 200
+ANCHORS_AT_ONCE = 2000
 CHAINS = """
 WITH RECURSIVE chains AS (
     (SELECT min(chain) AS chain FROM (
@@ -58,23 +59,28 @@ ALL_HEADS = "SELECT DISTINCT ON (chain) chain, number, digest FROM vault.audit_l
 RETIREMENTS = """
 SELECT chain, number, last, digest, before, file_sha256, signature FROM vault.audit_retirement ORDER BY chain, number
 """
+# The triggers with their times (bits of pg_trigger.tgtype), and what they do, as the migrations 0006 and 0010 have it;
+# and no rules, which would turn a change into something else before any trigger.
 TRIGGERS_GONE = """
-SELECT wanted.place FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS wanted (place, tab, name, body)
+SELECT wanted.place FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[])
+    AS wanted (place, tab, name, body, times)
 WHERE NOT EXISTS (
     SELECT FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
     WHERE tgrelid = to_regclass(wanted.tab) AND tgname = wanted.name AND tgenabled IN ('O', 'A')
-        AND md5(prosrc) = wanted.body)
+        AND md5(prosrc) = wanted.body AND tgtype = wanted.times AND tgqual IS NULL AND tgattr = ''::int2vector)
+UNION SELECT relname FROM pg_rewrite JOIN pg_class ON pg_class.oid = ev_class
+WHERE ev_class IN (SELECT to_regclass(tab) FROM unnest($2::text[]) AS tab)
 """
-# What they do, as the migrations 0006 and 0010 made it.
 BODIES = {"append_only": "b0520a8e64fbabc9b80ad4a99ddb840b", "kept_long_enough": "0fae2666bd6348d1051075a23626ad09"}
+EACH_ROW, BEFORE, DELETE, UPDATE, TRUNCATE = 1, 2, 8, 16, 32
 TRIGGERS = [
-    (table, f"vault.{table}", name, BODIES[name])
-    for table, name in (
-        ("audit_entry", "append_only"),
-        ("audit_entry", "kept_long_enough"),
-        ("audit_link", "append_only"),
-        ("audit_link", "kept_long_enough"),
-        ("audit_retirement", "append_only"),
+    (table, f"vault.{table}", name, BODIES[name], times)
+    for table, name, times in (
+        ("audit_entry", "append_only", BEFORE + UPDATE + TRUNCATE),
+        ("audit_entry", "kept_long_enough", BEFORE + DELETE + EACH_ROW),
+        ("audit_link", "append_only", BEFORE + UPDATE + TRUNCATE),
+        ("audit_link", "kept_long_enough", BEFORE + DELETE + EACH_ROW),
+        ("audit_retirement", "append_only", BEFORE + DELETE + UPDATE + TRUNCATE),
     )
 ]
 EXPORT = """
@@ -116,22 +122,30 @@ async def prove(pool: asyncpg.Pool, key: Ed25519PublicKey, anchors: Iterable[Anc
             count, found = await _hold_against_checkpoints(connection, chain, key, ends)
             checkpoints += count
             findings += found
-        findings += await _hold_against(connection, newest(anchors), ends)
+        for vouched in witnesses(anchors):
+            findings += await _hold_against(connection, vouched, ends)
     return Proven(chains=len(chains), entries=entries, checkpoints=checkpoints, findings=tuple(findings))
 
 
-def newest(anchors: Iterable[Anchor]) -> dict[str, dict[str, Head]]:
-    """For each chain the furthest head of all anchors, under the anchor that names it: it vouches for all before it."""
-    furthest: dict[str, tuple[str, Head]] = {}
-    for anchor in anchors:
+def witnesses(anchors: Iterable[Anchor]) -> Iterator[dict[str, dict[str, Head]]]:
+    """What all anchors vouch for, some at a time, each link once.
+
+    All of them: whoever rewrites a chain finds an honest process that goes on with it and signs its new end.
+    """
+    seen: set[tuple[str, Head]] = set()
+    some: dict[str, dict[str, Head]] = {}
+    for number, anchor in enumerate(anchors, start=1):
+        news = {chain: head for chain, head in anchor.heads.items() if (chain, head) not in seen}
+        if not news:
+            continue
+        seen.update(news.items())
         witness = f"the anchor of {anchor.at.isoformat(timespec='seconds')}"
-        for chain, head in anchor.heads.items():
-            if chain not in furthest or head.number >= furthest[chain][1].number:
-                furthest[chain] = (witness, head)
-    named: dict[str, dict[str, Head]] = {}
-    for chain, (witness, head) in furthest.items():
-        named.setdefault(witness, {})[chain] = head
-    return named
+        some[f"{witness} ({number})" if witness in some else witness] = news
+        if len(some) >= ANCHORS_AT_ONCE:
+            yield some
+            some = {}
+    if some:
+        yield some
 
 
 async def load_heads(pool: asyncpg.Pool) -> dict[str, Head]:

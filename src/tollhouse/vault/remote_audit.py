@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from dataclasses import replace
 
-from tollhouse.audit import REFUSED, Act, clean, storable
+from tollhouse.audit import Act, clean, storable
 from tollhouse.ports import Log, StoreUnreachable
 from tollhouse.vault.client import RemoteVault
+from tollhouse.vault.denials import Denials
 from tollhouse.vault.frames import FRAME_BYTES_MAX
 
 SEND_SECONDS = 1.0
-DENIALS_MAX = 500  # different ones that wait; a flood has no more entries than that in a second
 NOTES_MAX = 10_000  # while the vault is away
 SENT_AT_ONCE_MAX = 500
 BYTES_AT_ONCE_MAX = FRAME_BYTES_MAX // 2
 TEXT_BYTES = 8  # beside its letters
-OTHERS = "others"
 
 
 class RemoteAudit:
@@ -26,7 +25,7 @@ class RemoteAudit:
     def __init__(self, vault: RemoteVault, log: Log) -> None:
         self._vault, self._log = vault, log
         self._notes: deque[Act] = deque(maxlen=NOTES_MAX)
-        self._denials: Counter[Act] = Counter()
+        self._denials = Denials()
         self._beside: asyncio.Task[None] | None = None
         self._lost = 0
 
@@ -47,9 +46,7 @@ class RemoteAudit:
     def deny(self, act: Act) -> None:
         """Within a second; the same one many times in it is one entry that counts."""
         act = replace(act, subject=clean(act.subject), who=clean(act.who), origin=clean(act.origin))
-        if len(self._denials) >= DENIALS_MAX and act not in self._denials:
-            act = Act(what=act.what, outcome=REFUSED, who=OTHERS, origin=OTHERS)
-        self._denials[act] += 1
+        self._denials.add(act)
 
     async def close(self, *, last: Act | None = None) -> None:
         """Send what waits and the last act."""
@@ -69,8 +66,7 @@ class RemoteAudit:
                 self._log.error("the audit log is not kept as it should be", kind=type(problem).__name__)
 
     async def _send(self) -> None:
-        denials, self._denials = self._denials, Counter()
-        for act, count in denials.items():
+        for act, count in self._denials.take().items():
             self.note(replace(act, details=f"{act.details} {count} times".strip()) if count > 1 else act)
         if self._lost:
             self._log.error("entries of the audit log are lost", count=self._lost)

@@ -35,7 +35,7 @@ CARDS, RELEASED, SECONDS_LEFT = "cards", "cards let go", "seconds until cards ar
 SETTLE_SECONDS = 60.0
 # Payments come first: between two batches we rest as long as the last one took, and a moment.
 REST_SECONDS = 0.01
-AGAIN_MAX = 3
+AGAIN_MAX = 10
 ERASE_ATTEMPTS_MAX, ERASE_AGAIN_SECONDS = 10, 0.2
 # Nodes write by their own clocks when a session changed last, and a person's wish does not depend on it.
 CLOCKS_DIFFER = timedelta(days=1)
