@@ -207,8 +207,13 @@ class Host:
         asyncio.get_running_loop().call_later(seconds, self._send_to_terminal, terminal, message)
 
     def _send_to_terminal(self, terminal: str, message: bytes) -> None:
-        """Over the connection that the terminal uses by now, else over another's; without any it is lost."""
-        connection = self._by_terminal.get(terminal) or next(iter(self._by_terminal.values()), None)
+        """Over the connection that the terminal uses by now; without one it is lost, as on a real line.
+
+        While we refuse the terminal, over another's: else that fault would swallow what others are to do.
+        """
+        connection = self._by_terminal.get(terminal)
+        if connection is None and terminal in self._refused_until:
+            connection = next(iter(self._by_terminal.values()), None)
         if connection is not None:
             connection.send(message)
 
