@@ -62,13 +62,18 @@ def test_no_process_may_dump_core(flight: Flight) -> None:
 def test_a_crash_leaves_no_core(flight: Flight) -> None:
     """Ended by SIGABRT and by SIGSEGV, whoever held cards leaves no core file where the kernel would put one."""
     system = flight.system
-    ended = {part: system.pid(part) for part in flight.holders}
-    for (part, pid), number in zip(ended.items(), cycle((signal.SIGABRT, signal.SIGSEGV)), strict=False):
+    end(flight, signal.SIGABRT, signal.SIGSEGV)
+    assert [path for folder in places_of(system) for path in folder.rglob("core*") if path.is_file()] == []
+
+
+def end(flight: Flight, *numbers: signal.Signals) -> None:
+    """End every holder by these signals in turn, and wait until all are back."""
+    ended = {part: flight.system.pid(part) for part in flight.holders}
+    for (part, pid), number in zip(ended.items(), cycle(numbers), strict=False):
         os.kill(pid, number)
         until(lambda pid=pid: not is_alive(pid), f"{part} is gone")
     for part, pid in ended.items():
-        system.wait_until_back(part, pid)
-    assert [path for folder in places_of(system) for path in folder.rglob("core*") if path.is_file()] == []
+        flight.system.wait_until_back(part, pid)
 
 
 def test_memory_when_all_is_over(flight: Flight, folder: Path) -> None:
@@ -77,6 +82,7 @@ def test_memory_when_all_is_over(flight: Flight, folder: Path) -> None:
     What a process did itself may stay in its memory until the place is used again: that is not promised away, and
     so no core file may come into being.
     """
+    end(flight, signal.SIGKILL)
     for part in flight.holders:
         size = dump(flight.system.pid(part), folder / f"{part}.memory")
         assert size > 10_000_000
