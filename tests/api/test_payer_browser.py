@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from html import escape
@@ -13,13 +10,12 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect
 
+from tests.api.doors import Doors
 from tests.api.payer_site import Scene, Site
 from tests.chromium import chromium
 from tests.worlds import START
-from tollhouse.api.app import App
 from tollhouse.api.payer.texts import ENGLISH, RUSSIAN
 from tollhouse.flows.authenticate import Showing
 from tollhouse.threeds.translate import WINDOW_SIZES
@@ -71,28 +67,13 @@ class Town:
     def __init__(self) -> None:
         self.site = Site()
         self.issuer = Issuer()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
-        self._servers: list[tuple[uvicorn.Server, Any]] = []
-        self.gateway_url = self._serve(self.site.app)
-        self.issuer_url = self._serve(self.issuer)
-
-    def _serve(self, app: App) -> str:
-        listener = socket.create_server(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, http="httptools", ws="none", lifespan="off", log_config=None))
-        serving = asyncio.run_coroutine_threadsafe(server.serve(sockets=[listener]), self._loop)
-        self._servers.append((server, serving))
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self._doors = Doors()
+        self.gateway_url = self._doors.open(self.site.app)
+        self.issuer_url = self._doors.open(self.issuer)
 
     def close(self) -> None:
         """Stop everything."""
-        for server, serving in self._servers:
-            server.should_exit = True
-            serving.result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._doors.close()
 
     def open(self, *, method: str | None = None) -> Scene:
         """A payment at its beginning; `method` is the path of the issuer's method page."""

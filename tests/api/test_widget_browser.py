@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from playwright.sync_api import Browser, Page, expect
 
 from tests.api.client import Shop
+from tests.api.doors import Doors
 from tests.api.widget_site import admit, form_token, frame_path, write_build
 from tests.chromium import chromium
 from tests.worlds import FakeLog, memory_world
-from tollhouse.api.app import App
 from tollhouse.api.widget.assets import Assets
 
 # What a script of ours would never do, each tried once, and what became of it.
@@ -80,10 +77,7 @@ class Street:
     """A gateway and a merchant's page, each on a port of its own."""
 
     def __init__(self, key: RSAPrivateKey, folder: Path) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
-        self._servers: list[tuple[uvicorn.Server, Any]] = []
+        self._doors = Doors()
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
         self.gateway_url = f"http://127.0.0.1:{self.port}"
@@ -96,29 +90,18 @@ class Street:
         world = memory_world(public_url=self.gateway_url)
         write_build(folder, bodies=bodies)
         self.shop = Shop(key, world=world, assets=Assets.open(folder, None, FakeLog()))
-        self.token = asyncio.run_coroutine_threadsafe(form_token(self.shop, locale="de"), self._loop).result()
+        self.token = self._doors.run(form_token(self.shop, locale="de"))
         self.frame_path = frame_path(self.token)
         # Again, now that the page's script can know which form to show.
         write_build(folder, bodies={**bodies, "hosted.js": HOSTED % self.frame_path.rpartition("/")[2]})
         self.shop = Shop(key, world=world, assets=Assets.open(folder, None, FakeLog()))
         self.merchant = Merchant()
-        self._serve(self.shop.app, listener)
-        self.merchant_url = self._serve(self.merchant, socket.create_server(("127.0.0.1", 0)))
-
-    def _serve(self, app: App, listener: socket.socket) -> str:
-        server = uvicorn.Server(uvicorn.Config(app, http="httptools", ws="none", lifespan="off", log_config=None))
-        serving = asyncio.run_coroutine_threadsafe(server.serve(sockets=[listener]), self._loop)
-        self._servers.append((server, serving))
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self._doors.open(self.shop.app, listener)
+        self.merchant_url = self._doors.open(self.merchant)
 
     def close(self) -> None:
         """Stop everything."""
-        for server, serving in self._servers:
-            server.should_exit = True
-            serving.result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._doors.close()
 
 
 @pytest.fixture(scope="module")
