@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-DROP_SECONDS_MAX = 60
+DROP_SECONDS_MAX = STATEMENT_SECONDS_MAX = 60
 
 
 def run_apart(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -28,7 +28,7 @@ def with_database(dsn: str, name: str) -> str:
 
 async def execute(dsn: str, *statements: str) -> None:
     """Runs statements one by one, outside of a transaction."""
-    connection = await asyncpg.connect(dsn)
+    connection = await asyncpg.connect(dsn, command_timeout=STATEMENT_SECONDS_MAX)
     try:
         for statement in statements:
             await connection.execute(statement)
@@ -48,7 +48,7 @@ async def drop_database(dsn: str, name: str) -> None:
 
 async def fetch(dsn: str, query: str) -> list[tuple[Any, ...]]:
     """The rows of one query."""
-    connection = await asyncpg.connect(dsn)
+    connection = await asyncpg.connect(dsn, command_timeout=STATEMENT_SECONDS_MAX)
     try:
         return [tuple(row) for row in await connection.fetch(query)]
     finally:

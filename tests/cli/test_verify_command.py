@@ -14,7 +14,7 @@ from tests.cli.books_server import Entry, books_of
 from tests.cli.commands import Console
 from tests.ground.story import Story
 from tests.lives import STORIES, keep, paid, released
-from tests.servers import execute, run_apart, with_database
+from tests.servers import drop_database, execute, run_apart, with_database
 from tollhouse.comparison import KIND_THERE, is_comparable
 from tollhouse.operation import CHARGES, Kind, State
 
@@ -139,7 +139,7 @@ def written(
     console.create("other")
     run_apart(keep(dsn, *stories))
     yield "written"
-    run_apart(execute(postgres_dsn, "DROP DATABASE written WITH (FORCE)"))
+    run_apart(drop_database(postgres_dsn, "written"))
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def books(postgres_dsn: str, written: str, home: Path) -> Iterator[Console]:
     name = f"books_{next(_numbers)}"
     run_apart(execute(postgres_dsn, f"CREATE DATABASE {name} TEMPLATE {written} STRATEGY WAL_LOG"))
     yield Console(with_database(postgres_dsn, name), home)
-    run_apart(execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+    run_apart(drop_database(postgres_dsn, name))
 
 
 def test_sound_books_keep_every_promise(books: Console, stories: list[Story]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.contracts.shelf import INN, SHOP, known
 from tests.lives import acting, authenticated, captured, keep, paid, refunded, reversed_late, told, waiting
-from tests.servers import execute, fetch, run_apart, with_database
+from tests.servers import drop_database, execute, fetch, run_apart, with_database
 from tollhouse.store.postgres import open_pool
 from tollhouse.store.projects import insert_project
 
@@ -133,7 +133,7 @@ def written(postgres_dsn: str, migrated: str) -> Iterator[str]:
     dsn = with_database(postgres_dsn, "constrained")
     run_apart(_write(dsn))
     yield dsn
-    run_apart(execute(postgres_dsn, "DROP DATABASE constrained WITH (FORCE)"))
+    run_apart(drop_database(postgres_dsn, "constrained"))
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import msgspec
@@ -99,6 +100,18 @@ async def test_one_sandbox_at_a_time(tmp_path: Path) -> None:
         Journal(tmp_path / "books.jsonl")
     await first.close()
     await Journal(tmp_path / "books.jsonl").close()
+
+
+async def test_closing_as_the_disk_gets_full() -> None:
+    """A line that cannot be written is told, and whoever closes the books meanwhile does not wait for it for ever."""
+    journal, problems = Journal(Path("/dev/full")), list[JournalUnusable]()
+    journal.on_failure = problems.append
+    journal.append(b"one")
+    async with asyncio.timeout(10):
+        await journal.close()
+    assert [str(problem) for problem in problems] == [
+        "/dev/full: cannot be written (No space left on device); nothing more is answered"
+    ]
 
 
 async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

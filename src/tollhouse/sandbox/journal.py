@@ -31,6 +31,7 @@ class Journal:
         self._thens: list[Then] = []
         self._is_busy = False
         self._has_failed = False
+        self._at_failure: Then = lambda: None
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox-journal")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,11 +72,12 @@ class Journal:
             then()
 
     async def close(self) -> None:
-        """Write what is left, then let go of the file."""
-        done = asyncio.get_running_loop().create_future()
+        """Write what is left, if it can be written, then let go of the file."""
+        done = asyncio.Event()
+        self._at_failure = done.set
         if not self._has_failed:
-            self.after_durable(lambda: done.set_result(None))
-            await done
+            self.after_durable(done.set)
+            await done.wait()
         self._writer.shutdown()
         os.close(self._file)
 
@@ -95,6 +97,7 @@ class Journal:
         problem = done.exception()
         if problem is not None:
             self._has_failed = True  # and stays busy: nothing more is written, so nothing more is answered
+            self._at_failure()
             reason = problem.strerror if isinstance(problem, OSError) else type(problem).__name__
             self.on_failure(JournalUnusable(f"{self.path}: cannot be written ({reason}); nothing more is answered"))
             return
