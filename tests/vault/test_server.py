@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import socket
 import stat
 import traceback
@@ -193,12 +194,12 @@ async def test_no_error_shows_a_card(place: Running) -> None:
     """What fails on the way, printed with all local variables of its frames, holds neither PAN nor CVV."""
     vault = await remote(place)
     kept = await vault.keep("shop", CARD)
-    sealed = await vault.seal_cvv("shop", CVV("873"))
+    sealed = await vault.seal_cvv("shop", CVV("8731"))
     await place.end()
     problems: list[BaseException] = []
     for call in (
         vault.keep("shop", CARD),
-        vault.seal_cvv("shop", CVV("873")),
+        vault.seal_cvv("shop", CVV("8731")),
         vault.fill(request("shop", kept.token, sealed)),
     ):
         problems += await asyncio.gather(call, return_exceptions=True)
@@ -207,7 +208,7 @@ async def test_no_error_shows_a_card(place: Running) -> None:
         shown = "".join(traceback.TracebackException.from_exception(problem, capture_locals=True).format())
         assert "_ask" in shown
         assert PAN_TEXT not in shown
-        assert "873" not in shown
+        assert "8731" not in re.sub(r"0x[0-9a-f]+", "", shown)  # an address in memory may have any digits
     assert PAN_TEXT not in str(place.log.lines)
 
 
