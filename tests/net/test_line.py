@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -14,14 +15,17 @@ from tests.net.acquirer_host import (
     PATIENCE_SECONDS,
     SECOND,
     TERMINAL,
+    Host,
     Journal,
     answer_to,
     framed,
     linked,
     request,
 )
+from tollhouse.acquirers.iso8583 import fields as iso8583
 from tollhouse.acquirers.iso8583.fields import ECHO, SIGN_OFF, SIGN_ON
 from tollhouse.acquirers.message import NoAnswer, NotSent
+from tollhouse.net.line import Dialect, Line, LineLost
 from tollhouse.net.tcp import AcquirerLink
 
 
@@ -195,3 +199,33 @@ async def test_close_does_not_wait_for_ever() -> None:
         await desk.link.close()
         with pytest.raises(NoAnswer, match="connection was lost"):
             await exchange
+
+
+async def test_a_line_that_breaks_as_it_is_told_to_end() -> None:
+    """It ends: who closes the link waits for that, and would wait for ever."""
+    host = Host()
+    await host.open()
+
+    async def end_and_break(fields: Mapping[str, str]) -> None:
+        keeping.cancel()
+        raise LineLost("in the same instant")
+
+    line = Line(
+        host="127.0.0.1",
+        port=host.port,
+        terminal=TERMINAL,
+        dialect=Dialect(pack=iso8583.pack, unpack=iso8583.unpack, match_key=iso8583.match_key),
+        pace=PACE,
+        jitter=lambda: 0.5,
+        log=Journal(),
+        on_unmatched=end_and_break,
+        on_change=lambda: None,
+    )
+    keeping = asyncio.create_task(line.keep())
+    await host.until(lambda: host.count(SIGN_ON) == 1)
+    host.peers[0].send({"t": "0210", "11": "000001", "37": "unasked     ", "39": "00", "41": TERMINAL})
+    await asyncio.wait([keeping], timeout=PATIENCE_SECONDS)
+    is_over = keeping.cancelled()
+    keeping.cancel()
+    await host.shut()
+    assert is_over

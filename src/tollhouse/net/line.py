@@ -150,9 +150,8 @@ class Line:
         while True:
             try:
                 await self._live()
-            except* Exception as problems:  # noqa: BLE001 - a line that stays down for good would be worse
-                why = "; ".join(_why(problem) for problem in problems.exceptions)
-                address = f"{self._host}:{self._port}"
+            except Exception as problem:  # noqa: BLE001 - a line that stays down for good would be worse
+                why, address = _why(problem), f"{self._host}:{self._port}"
                 self._log.warning("acquirer_line.lost", terminal=self.terminal, address=address, set_by=SET_BY, why=why)
             await asyncio.sleep(self._pause_seconds * (0.5 + 0.5 * self._jitter()))
             self._pause_seconds = min(self._pause_seconds * 2, self._pace.reconnect_longest_seconds)
@@ -172,12 +171,16 @@ class Line:
         async with asyncio.timeout(self._pace.connect_seconds):
             reader, writer = await self._connect()
         self._writer = writer
+        # No task group: one whose task fails as it is cancelled itself forgets that it was, before Python 3.13.
+        tasks = [asyncio.create_task(self._read(reader)), asyncio.create_task(self._sign_on_and_echo())]
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._read(reader))
-                tasks.create_task(self._sign_on_and_echo())
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done.pop().result()
         finally:
             self._hang_up(writer)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection, with the acquirer's certificate and name proved if it is sealed."""
