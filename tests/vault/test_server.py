@@ -193,8 +193,7 @@ async def test_a_vault_that_stalls(tmp_path: Path) -> None:
 async def test_no_error_shows_a_card(place: Running) -> None:
     """What fails on the way, printed with all local variables of its frames, holds neither PAN nor CVV."""
     vault = await remote(place)
-    kept = await vault.keep("shop", CARD)
-    sealed = await vault.seal_cvv("shop", CVV("8731"))
+    kept, sealed = await vault.keep("shop", CARD), await vault.seal_cvv("shop", CVV("8731"))
     await place.end()
     problems: list[BaseException] = []
     for call in (
