@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import asyncpg
 import pytest
 
 from tests.contracts.vaults import WAYS, Running, running
-from tests.vault.samples import CARD, PAN_TEXT, REFERENCES, request
+from tests.vault.samples import CARD, PAN_TEXT, REFERENCES, a_full_disk, request
 from tollhouse.acquirers.iso8583.fields import unpack_tags
 from tollhouse.acquirers.message import CardUse, CVVGone, NotSent, Request, Slot
 from tollhouse.audit import DONE, REFUSED, Act
@@ -281,15 +280,15 @@ async def test_a_node_writes_entries_of_its_own(audit: NodeAudit, place: Running
 
 
 async def test_a_disk_that_is_full(vault: NodeVault) -> None:
-    """A code whose key cannot be written is not kept, which may be tried again; nothing else is the matter."""
+    """A code whose key cannot be written is not kept, and the vault not ready until one can; nothing else is amiss."""
     kept = await vault.keep("shop", CARD)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (SLOT_BYTES, hard))
-    try:
+    await vault.check()
+    with a_full_disk(SLOT_BYTES):
         with pytest.raises(StoreUnreachable):
             await vault.seal_cvv("shop", CVV("123"))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        with pytest.raises(StoreUnreachable, match="security codes cannot be written to .*cvv-keys: File too large"):
+            await vault.check()
+    await vault.check()
     sealed = await vault.seal_cvv("shop", CVV("456"))
     assert filled_cvv(await vault.fill(request("shop", kept.token, sealed))) == "456"
 

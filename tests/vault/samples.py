@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import resource
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,3 +55,14 @@ def request(
         card=CardUse(project=project, card_token=token, sealed_cvv=sealed_cvv),
         references=REFERENCES,
     )
+
+
+@contextmanager
+def a_full_disk(file_bytes_max: int) -> Iterator[None]:
+    """No file of this process gets longer than this."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes_max, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

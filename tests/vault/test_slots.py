@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.vault.samples import a_full_disk
 from tollhouse.vault.box import new_key
 from tollhouse.vault.keys import KeysRefused
 from tollhouse.vault.slots import CHUNK_SLOTS, SLOT_BYTES, Address, AddressBroken, SlotFolder
@@ -249,6 +250,21 @@ async def test_a_file_cut_in_the_middle_still_opens(tmp_path: Path) -> None:
     more = [await put(after) for _ in range(3)]
     assert all(after.read(place) == value for place, value in [(address, key), *more])
     await after.close()
+
+
+async def test_a_full_disk_is_the_trouble_of_new_keys_alone(slots: SlotFolder) -> None:
+    """What is erased in the same moment is erased, and places of keys that were not taken are used again."""
+    kept = [await put(slots) for _ in range(CHUNK_SLOTS)]
+    with a_full_disk(CHUNK_SLOTS * SLOT_BYTES):
+        for address, _ in kept[:3]:
+            new = slots.reserve(), new_key()
+            ended = await asyncio.gather(slots.write(*new), slots.erase(address), return_exceptions=True)
+            assert [type(one) for one in ended] == [OSError, type(None)]
+            assert slots.read(address) is None
+        with pytest.raises(OSError, match="File too large"):
+            await slots.check()
+    assert (await put(slots))[0].index <= CHUNK_SLOTS
+    await slots.check()
 
 
 async def test_files_are_private(slots: SlotFolder, tmp_path: Path) -> None:

@@ -249,6 +249,7 @@ def _refusal_of(error: Exception, world: World, request_id: str) -> Refusal:
     if isinstance(error, Refusal):
         return error
     if isinstance(error, StoreUnreachable):
+        world.log.warning("what a call needs is away", request_id=request_id, why=str(error))
         return Unavailable()
     frames = traceback.extract_tb(error.__traceback__)[-PLACES_MAX:]
     places = [f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]

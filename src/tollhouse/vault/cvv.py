@@ -30,11 +30,15 @@ class SealedCvvs:
         self._slots = slots
 
     async def seal(self, project: str, cvv: CVV) -> str:
-        """The CVV as text under a key of its own; the key is durable on return."""
+        """The CVV as text under a key of its own; the key is durable on return. Raises `OSError`."""
         address, key = self._slots.reserve(), new_key()
         sealed = Box(key).seal(cvv.reveal().encode(), _place(project, address))
         await self._slots.write(address, key)
         return f"{VERSION}.{text_of(address.to_bytes())}.{text_of(sealed)}"
+
+    async def check(self) -> None:
+        """Returns when keys can be kept, as far as is known. Raises `OSError`."""
+        await self._slots.check()
 
     def open(self, project: str, text: str) -> CVV | None:
         """The CVV; None when its key is gone. Raises `CannotOpen` for another project's text and for a changed one."""

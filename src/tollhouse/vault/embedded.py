@@ -113,7 +113,10 @@ class EmbeddedVault:
         return self._keys.idempotency_secret
 
     async def check(self) -> None:
-        """Returns when the database answers and whoever keeps the keys seals and opens. Raises `StoreUnreachable`."""
+        """Returns when the database answers, whoever keeps the keys seals and opens, and codes can be kept.
+
+        Raises `StoreUnreachable`.
+        """
         try:
             await self._keys.pool.fetchval("select true")
             wrapped = await self._keys.ring.wrap(bytes(KEY_BYTES), CHECKED)
@@ -122,6 +125,10 @@ class EmbeddedVault:
             raise StoreUnreachable(str(problem)) from None
         except LOST as lost:
             raise StoreUnreachable(f"the vault's database does not answer: {type(lost).__name__}") from lost
+        try:
+            await self._cvvs.check()
+        except OSError as problem:
+            raise StoreUnreachable(self._unkept(problem)) from None
 
     async def keep(self, project: str, card: CardDetails) -> KeptCard:
         """Take a card over; sealed and durable on return. The CVV is not kept: see `seal_cvv`.
@@ -147,7 +154,10 @@ class EmbeddedVault:
         try:
             return await self._cvvs.seal(project, cvv)
         except OSError as problem:
-            raise StoreUnreachable(f"the keys of security codes cannot be written: {problem.strerror}") from None
+            raise StoreUnreachable(self._unkept(problem)) from None
+
+    def _unkept(self, problem: OSError) -> str:
+        return f"the keys of security codes cannot be written to {self._slots.folder}: {problem.strerror}"
 
     async def erase_cvv(self, sealed: str) -> None:
         """Make the text noise for ever: on cancel, on timeout. Durable on return; twice is no error."""

@@ -32,6 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tollhouse.grouping import Grouped
+from tollhouse.vault.box import KEY_BYTES
 from tollhouse.vault.key_file import sync_folder
 from tollhouse.vault.keys import KeysRefused
 
@@ -100,12 +101,13 @@ class SlotFolder:
     """The key files of one home, seen from one process. Writes and erasures of one moment share one fdatasync."""
 
     def __init__(self, folder: Path, file: str, target: int, *, reuse_after_seconds: float) -> None:
-        self._folder = folder
+        self.folder = folder
         self._file = file
         self._reuse_after_seconds = reuse_after_seconds
         self._targets: dict[str, int] = {file: target}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cvv-slots")
-        self._jobs: Grouped[_Job, None] = Grouped(self._run, group_size_max=GROUP_SIZE_MAX)
+        self._jobs: Grouped[_Job, OSError | None] = Grouped(self._run, group_size_max=GROUP_SIZE_MAX)
+        self._is_in_trouble = False
         # The worker thread owns `_filled` and `_capacity`; `_free` goes from it to the event loop.
         self._filled: set[int] = set()
         self._free: deque[tuple[float, int]] = deque()
@@ -144,12 +146,24 @@ class SlotFolder:
         return Address(self._file, index, os.urandom(SLOT_ID_BYTES))
 
     async def write(self, address: Address, key: bytes) -> None:
-        """Put the key there; durable on return."""
-        await self._jobs.ask(_Job(address, key))
+        """Put the key there; durable on return. Raises `OSError` when the disk does not take it."""
+        try:
+            await self._do(_Job(address, key))
+        except OSError:
+            self._is_in_trouble = True
+            raise
+        self._is_in_trouble = False
 
     async def erase(self, address: Address) -> None:
         """Overwrite the key; durable on return. Erasing what is erased, reused or gone with its file is no error."""
-        await self._jobs.ask(_Job(address, None))
+        await self._do(_Job(address, None))
+
+    async def check(self) -> None:
+        """Returns when the last key was taken; after one that was not, tries it with another. Raises `OSError`."""
+        if self._is_in_trouble:
+            address = self.reserve()
+            await self.write(address, bytes(KEY_BYTES))
+            await self.erase(address)
 
     def read(self, address: Address) -> bytes | None:
         """The key; None when it was erased, never became durable, or went with its file."""
@@ -170,7 +184,7 @@ class SlotFolder:
         self._targets.clear()
 
     def _all(self) -> Iterator[Slot]:
-        for file in _files(self._folder):
+        for file in _files(self.folder):
             target = self._target(file)
             for index, raw in enumerate(_slots_of(target) if target is not None else ()):
                 slot = _read(raw)
@@ -180,47 +194,64 @@ class SlotFolder:
     def _target(self, file: str) -> int | None:
         if file not in self._targets:
             try:
-                self._targets[file] = os.open(self._folder / f"{file}{SUFFIX}", os.O_RDWR | os.O_CLOEXEC)
+                self._targets[file] = os.open(self.folder / f"{file}{SUFFIX}", os.O_RDWR | os.O_CLOEXEC)
             except FileNotFoundError:
                 return None
         return self._targets[file]
 
-    async def _run(self, jobs: list[_Job]) -> list[None]:
+    async def _do(self, job: _Job) -> None:
+        problem = await self._jobs.ask(job)
+        if problem is not None:
+            raise problem
+
+    async def _run(self, jobs: list[_Job]) -> list[OSError | None]:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._run_together, jobs)
 
-    def _run_together(self, jobs: list[_Job]) -> list[None]:
+    def _run_together(self, jobs: list[_Job]) -> list[OSError | None]:
         """In the worker thread. The sync comes also where nothing was written: another's zeros may not be durable."""
         touched: set[int] = set()
         erased: list[int] = []
+        problems: list[OSError | None] = []
         for job in jobs:
             target = self._target(job.address.file)
-            if target is None:
-                continue
-            touched.add(target)
-            if job.key is not None:
-                self._put(target, job.address, job.key)
-            elif self._clear(target, job.address) and job.address.file == self._file:
-                self._filled.discard(job.address.index)  # or a growth in the same group would free it once more
-                erased.append(job.address.index)
+            problem = None
+            if target is not None:
+                touched.add(target)
+                problem = self._put(target, job) if job.key is not None else self._clear(target, job.address, erased)
+            problems.append(problem)
         for target in touched:
             _sync(target)
         self._free.extend((time.monotonic(), index) for index in erased)
-        return [None] * len(jobs)
+        return problems
 
-    def _put(self, target: int, address: Address, key: bytes) -> None:
-        assert address.file == self._file
-        if address.index >= self._capacity:
-            self._grow(target, address.index)
-        body = _SLOT.pack(_MAGIC, address.slot_id, key, int(time.time()))
-        _write_whole(target, body + _CHECK.pack(zlib.crc32(body)), address.index * SLOT_BYTES)
-        self._filled.add(address.index)
+    def _put(self, target: int, job: _Job) -> OSError | None:
+        """What the disk does not take is this key's trouble alone. Nobody was told of its place: it is free again."""
+        index = job.address.index
+        assert job.key is not None
+        assert job.address.file == self._file
+        body = _SLOT.pack(_MAGIC, job.address.slot_id, job.key, int(time.time()))
+        try:
+            if index >= self._capacity:
+                self._grow(target, index)
+            _write_whole(target, body + _CHECK.pack(zlib.crc32(body)), index * SLOT_BYTES)
+        except OSError as problem:
+            self._free.appendleft((0.0, index))
+            return problem
+        self._filled.add(index)
+        return None
 
-    def _clear(self, target: int, address: Address) -> bool:
-        slot = _read(os.pread(target, SLOT_BYTES, address.index * SLOT_BYTES))
-        if slot is None or slot[0] != address.slot_id:
-            return False
-        _write_whole(target, _ERASED, address.index * SLOT_BYTES)
-        return True
+    def _clear(self, target: int, address: Address, erased: list[int]) -> OSError | None:
+        try:
+            slot = _read(os.pread(target, SLOT_BYTES, address.index * SLOT_BYTES))
+            if slot is None or slot[0] != address.slot_id:
+                return None
+            _write_whole(target, _ERASED, address.index * SLOT_BYTES)
+        except OSError as problem:
+            return problem
+        if address.file == self._file:
+            self._filled.discard(address.index)  # or a growth in the same group would free it once more
+            erased.append(address.index)
+        return None
 
     def _grow(self, target: int, index: int) -> None:
         """Add zeros, so that later writes change no size; and notice what other processes erased in this file."""
