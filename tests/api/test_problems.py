@@ -117,12 +117,13 @@ async def test_a_broken_promise_of_ours_is_a_failure_too(open_shop: Callable[...
 
 
 async def test_without_the_database_the_gateway_is_unavailable(open_shop: Callable[..., Shop]) -> None:
-    """503 and when to come back."""
+    """503 and when to come back; the log says what is away."""
     shop = open_shop(world=broken_world(StoreUnreachable("gone")))
     answered = await shop.call("session/cancel", {"session_id": "ps_1"})
     assert (answered.status, answered.code) == (503, "service_unavailable")
     assert answered.headers["retry-after"] == "1"
     assert [level for level, *_ in shop.world.log.lines] == ["info"]
+    assert shop.world.log.lines[0][-1]["why"] == "gone"
 
 
 async def test_every_answer_has_the_same_headers(shop: Shop) -> None:

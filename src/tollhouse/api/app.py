@@ -152,9 +152,9 @@ class _Gateway:
             if self.denied is not None and isinstance(refusal, ACCESS):
                 self.denied(_denial(refusal, scope))
             if not isinstance(refusal, GuessedTooOften):  # who is shut out was told of once, and floods nothing
-                named = _project_of(scope)
+                told = _project_of(scope) | ({"why": str(error)} if isinstance(error, StoreUnreachable) else {})
                 self.world.log.info(
-                    "call refused", request_id=request_id, status=reply.status, code=refusal.code, **named
+                    "call refused", request_id=request_id, status=reply.status, code=refusal.code, **told
                 )
         try:
             await send(_head(reply, request_id, self.headers))
@@ -249,7 +249,6 @@ def _refusal_of(error: Exception, world: World, request_id: str) -> Refusal:
     if isinstance(error, Refusal):
         return error
     if isinstance(error, StoreUnreachable):
-        world.log.warning("what a call needs is away", request_id=request_id, why=str(error))
         return Unavailable()
     frames = traceback.extract_tb(error.__traceback__)[-PLACES_MAX:]
     places = [f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
