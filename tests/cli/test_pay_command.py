@@ -124,11 +124,14 @@ def test_the_conversation_for_people(system: System) -> None:
         "X-PARTNER-SIGN ✓  v1 ✓  v1a ✓",
         "session in_progress · payment pending · next: confirm",
         "✓ succeeded: 25.90 EUR taken, 10.00 EUR given back",
-        "tollhouse session show ps_",
+        "/tollhouse session show ps_",
     ):
         assert part in printed, printed
     assert "\x1b" not in printed
     assert "4242424242424242" not in printed
+    (life,) = re.findall(r"its life: (.+)", printed)
+    drawn = subprocess.run(life, shell=True, check=True, env=system.environment, capture_output=True, text=True)  # noqa: S602
+    assert "0200 sale 25.90 EUR" in drawn.stdout, "the line can be called as it stands"
 
 
 def test_what_was_paid_can_be_looked_at(system: System) -> None:

@@ -11,6 +11,7 @@ import click
 
 from tollhouse.authentication import ACTION_SECONDS_MAX
 from tollhouse.cli.conversation import CallMade, DeclineHeard, Happened, MessagePassed, PayerDid, WebhookCame
+from tollhouse.cli.spelling import own_program
 from tollhouse.cli.threeds import arrow_line
 
 _WAIT_SECONDS = 1.0
@@ -87,7 +88,7 @@ class Teller:
         outcome = click.style(result["outcome"], bold=True, fg="green" if result["ok"] else "red")
         self._say(f"\n{_mark(result['ok'])} {outcome}: {reason}{result['description']}")
         if "id" in session:
-            self._say(f"  its life: tollhouse session show {session['id']}")
+            self._say(f"  its life: {own_program()} session show {session['id']}")
 
     def warn(self, text: str) -> None:
         """Something that a reader must know of what was told. Who is told nothing on stdout finds it in the JSON."""

@@ -11,7 +11,6 @@ import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import click
@@ -23,6 +22,7 @@ from tollhouse.cli.home import Claim, claim, make_home
 from tollhouse.cli.listening import local_address, local_url, refuse_taken_ports
 from tollhouse.cli.serving import refuse_in_production
 from tollhouse.cli.settings import with_config
+from tollhouse.cli.spelling import own_program
 from tollhouse.cli.supervise import Kept, MergedLog, Part, Ready
 from tollhouse.store.cluster import SUPERUSER
 from tollhouse.store.embedded import Embedded, EmbeddedFailed
@@ -264,9 +264,6 @@ Ctrl-C stops everything.
 
 def _next_command(config: Config) -> str:
     """`tollhouse pay` as it must be called to find this run."""
-    program = Path(sys.executable).with_name("tollhouse")
-    if program.is_relative_to(Path.cwd()):
-        program = program.relative_to(Path.cwd())
     defaults = {name: str(setting.read(setting.default)) if setting.default else "" for name, setting in settings()}
     keys = [name for name in defaults if name.startswith(("vault_keys", "vault_pkcs11_", "vault_transit_"))]
     needed = ("home", "host", "port", "sandbox_port", "database_url", *keys)
@@ -275,4 +272,4 @@ def _next_command(config: Config) -> str:
         for name in needed
         if str(getattr(config, name)) != defaults[name]
     ]
-    return " ".join([*words, shlex.quote(str(program))]) + " pay"
+    return " ".join([*words, own_program(), "pay"])
