@@ -171,7 +171,6 @@ class Line:
         async with asyncio.timeout(self._pace.connect_seconds):
             reader, writer = await self._connect()
         self._writer = writer
-        # No task group: one whose task fails as it is cancelled itself forgets that it was, before Python 3.13.
         tasks = [asyncio.create_task(self._read(reader)), asyncio.create_task(self._sign_on_and_echo())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -209,7 +209,8 @@ class Host:
     def _send_to_terminal(self, terminal: str, message: bytes) -> None:
         """Over the connection that the terminal uses by now; without one it is lost, as on a real line.
 
-        While we refuse the terminal, over another's: else that fault would swallow what others are to do.
+        From a refusal of the terminal until it is back, over another's: else that fault would swallow what others are
+        to do.
         """
         connection = self._by_terminal.get(terminal)
         if connection is None and terminal in self._refused_until:

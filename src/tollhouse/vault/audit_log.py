@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -139,8 +139,7 @@ class AuditLog:
             self._denials.put_back(denials)  # for the next time; one that was written after all counts twice
             raise
         problems = {act: one for act, one in zip(denials, ended, strict=True) if one is not None}
-        left = {act: denials[act] for act, one in problems.items() if not isinstance(one, UNFIT)}
-        self._denials.put_back(Counter(left))
+        self._denials.put_back({act: denials[act] for act, one in problems.items() if not isinstance(one, UNFIT)})
         for problem in problems.values():
             raise problem
 

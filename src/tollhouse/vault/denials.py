@@ -7,12 +7,13 @@ entry of their own.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from tollhouse.audit import REFUSED, Act
 
 OTHERS = "others"
 DENIALS_MAX = 500
-DENIALS_A_LOOK = 5.0  # what each look at them gives back, once a second
+DENIALS_A_LOOK = 5  # what each look at them gives back, once a second
 
 
 class Denials:
@@ -20,12 +21,12 @@ class Denials:
 
     def __init__(self) -> None:
         self._waiting: Counter[Act] = Counter()
-        self._left = float(DENIALS_MAX)
+        self._left = DENIALS_MAX
 
     def add(self, act: Act) -> None:
         """One more."""
         if act not in self._waiting:
-            if self._left < 1:
+            if self._left == 0:
                 act = Act(what=act.what, outcome=REFUSED, who=OTHERS, origin=OTHERS)
             else:
                 self._left -= 1
@@ -33,10 +34,10 @@ class Denials:
 
     def take(self) -> Counter[Act]:
         """All that wait, with how often each came."""
-        self._left = min(float(DENIALS_MAX), self._left + DENIALS_A_LOOK)
+        self._left = min(DENIALS_MAX, self._left + DENIALS_A_LOOK)
         waiting, self._waiting = self._waiting, Counter()
         return waiting
 
-    def put_back(self, denials: Counter[Act]) -> None:
+    def put_back(self, denials: Mapping[Act, int]) -> None:
         """For the next time."""
         self._waiting.update(denials)
